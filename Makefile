@@ -3,10 +3,13 @@
 # make test-matrix   runs the main checks on the oldest and on the newest Ansible (15 minutes)
 # make setup         only installs their requirements into .venv
 # make spark         fetches the Sparks by which the lab runs jobs (Java 17; Python 3.11, 3.13)
+# make site          builds the documentation into build/site
+# make release       prepares a release: version, changelog, artifact, Galaxy's importer (VERSION=1.2.0); publishes nothing
 # make bench         compares the data plane with its peers (14 minutes)
 # make bench-spark   compares the Spark job with others, on Spark 3.5 and 4.1 (20 minutes)
 # make bench-fleet   migrates 100 and 500 tables at once (12 minutes)
 # make bench-check   checks 1,000 tables in check mode (3 minutes)
+# make bench-plan    plans 40 tables and moves them: are they as long on their way as planned? (4 minutes)
 # make orphans       kills copies under throttled writes and copies anew, 50 times (ORPHANS=50; 1 minute)
 # make histories     plays 10,000 random histories of each method over the lab (METHOD=s3 SEED=1 COUNT=100; an hour)
 # make fuzz          moves 10^6 random items with every fault on and 200 kills (SEED=1 MINUTES=40 at most; 20 minutes)
@@ -36,7 +39,7 @@ unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN A
 
 RUNS := $(sort $(wildcard tests/runs/test_*.py))
 
-.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines spark test-engines orphans histories fuzz bench bench-compare bench-peers bench-spark bench-fleet bench-check artifact generate permissions clean
+.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines spark test-engines test-browser screenshots orphans histories fuzz bench bench-compare bench-peers bench-spark bench-fleet bench-check bench-plan artifact site package release generate permissions clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -71,7 +74,7 @@ SIDE_BY_SIDE = --jobs=$(JOBS) --output-sync=target
 # They start in this order: the longest one early, whole runs beside the checks that compute. The scenarios come after
 # them: one that moves the lab's clock by a day met a request that was signed before, when the machine was busy.
 test: setup
-	$(MAKE) $(SIDE_BY_SIDE) lint unit $(RUNS) sanity test-engines types docs
+	$(MAKE) $(SIDE_BY_SIDE) lint unit $(RUNS) sanity test-engines test-browser types docs site
 	$(MAKE) molecule
 	@echo "All checks passed."
 
@@ -107,6 +110,9 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/yamllint --strict .
 	$(BIN)/ansible-lint --offline --profile production
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/release.yml .github/workflows/test.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 
 types: setup
 	cd $(LINKED) && MYPYPATH=. $(ROOT)/$(BIN)/mypy --config-file $(ROOT)/pyproject.toml --cache-dir $(ROOT)/build/mypy \
@@ -143,7 +149,9 @@ sanity: artifact
 	cd $(SANITY) && HOME=$(ROOT)/build/home ANSIBLE_COLLECTIONS_PATH= PYTHONPATH= ansible-test sanity --color no \
 		--python $$($(ROOT)/$(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
+# Without Java 17 the scenario spark is left out.
 molecule: artifact
+	@$(BIN)/python -m lab.spark.fetch 3.5.6
 	$(AS_INSTALLED) $(BIN)/molecule test --all
 
 # DynamoDB Local (Java, Maven) and dynalite (Node), into build/engines. What this machine cannot run is left out with a line.
@@ -157,6 +165,14 @@ spark: setup
 
 test-engines: engines
 	$(BIN)/python -m pytest tests/engines
+
+# The report's page in Chromium, with axe-core of npm. What this machine cannot run is left out with a line.
+test-browser: setup
+	$(BIN)/python -m pytest tests/browser
+
+# Pictures of the report's page, into docs/screenshots.
+screenshots: setup
+	$(BIN)/python -m generate.screenshots
 
 # Both ways, with a checkpoint and without, each so many times: what they show may depend on the moment of the kill.
 orphans: setup
@@ -194,14 +210,45 @@ bench-fleet: artifact
 bench-check: artifact
 	$(AS_INSTALLED) $(BIN)/python -m benchmarks.check
 
+bench-plan: artifact
+	$(AS_INSTALLED) $(BIN)/python -m benchmarks.planned
+
 # Policies from the calls of whole migrations on the lab (3 minutes).
-permissions: setup
+permissions: setup spark
 	$(BIN)/python -m generate.permission_files
 
 # Files that are generated from others and kept in the repository.
 generate: setup
 	$(BIN)/python -m lab.rules > docs/lab-rules.md
 	$(BIN)/python -m generate.module_docs
+	$(BIN)/python -m generate.prices
+	$(BIN)/python -m generate.troubleshooting
+
+# Guides, pages, plugins and roles as a site, without network; a warning of Sphinx fails.
+site: setup
+	$(BIN)/python -m generate.site
+
+# Galaxy's importer over the artifact, without ansible-lint, which `make lint` runs. Any finding of it fails.
+RELEASE := build/release
+package: setup
+	$(BIN)/python -m generate.release --same $(or $(VERSION),$$(sed -n 's/^version: //p' galaxy.yml))
+	@test -e build/venvs/importer/.installed || { $(PYTHON) -m venv build/venvs/importer && \
+		build/venvs/importer/bin/pip install --quiet --disable-pip-version-check -r tests/requirements-importer.txt && \
+		touch build/venvs/importer/.installed; }
+	@rm -rf $(RELEASE) && mkdir -p $(RELEASE)
+	ansible-galaxy collection build --output-path $(RELEASE)
+	cd $(RELEASE) && env -u PYTHONPATH -u ANSIBLE_COLLECTIONS_PATH PATH=$(ROOT)/build/venvs/importer/bin:/usr/local/bin:/usr/bin:/bin \
+		GALAXY_IMPORTER_RUN_ANSIBLE_LINT=false GALAXY_IMPORTER_CHECK_REQUIRED_TAGS=true \
+		python -m galaxy_importer.main tableferry-aws-*.tar.gz > importer.log 2>&1 || { tail -5 importer.log; exit 1; }
+	@! grep -E '^(WARNING|ERROR|CRITICAL)' $(RELEASE)/importer.log
+	@echo "Built and imported: $$(ls $(RELEASE)/tableferry-aws-*.tar.gz)"
+
+# Refuses a work tree with changes, and a version that is not newer.
+release: setup
+	@test -n "$(VERSION)" || { echo "Name the version: make release VERSION=1.2.0"; exit 1; }
+	$(BIN)/python -m generate.release $(VERSION)
+	$(MAKE) package VERSION=$(VERSION)
+	@echo "Next: look at the changes, commit them, and push the tag $(VERSION); continuous integration tests and publishes it."
 
 clean:
 	rm -rf build $(VENV)

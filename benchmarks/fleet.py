@@ -162,7 +162,7 @@ def seed(lab: LabClient, tables: int) -> Path:
         "ferry_destination": side(lab, destination),
         "ferry_staging_bucket": BUCKET,
         "ferry_manage_accounts": False,
-        "ferry_report_path": str((OUTPUT / f"report-{tables}.json").resolve()),
+        "ferry_report_dir": str((OUTPUT / f"report-{tables}").resolve()),
     }
     inventory = OUTPUT / f"inventory-{tables}.yml"
     group = {"dynamodb_tables": {"vars": variables, "hosts": {name: {} for name in names}}}

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The demo: a lab, twenty tables, one playbook run and its result; then a damaged copy is repaired."""
+"""The demo: a lab, twenty tables, the plan, one playbook run that keeps to it, and its result; then a damaged copy is
+repaired."""
 
 from __future__ import annotations
 
@@ -23,10 +24,12 @@ from demo.seed import seed
 from demo.tables import COLLIDING, DATA, SALT, SALT_FROM, SPARK, DemoTable, Item
 from lab.client import LabClient, spawn
 from lab.spark.engine import engine
-from plugins.module_utils.core.report import expected, not_carried, status_table, summary, text_table
+from plugins.module_utils.core.report.row import expected
+from plugins.module_utils.core.report.text import not_carried, status_table, summary, text_table
 
 OUTPUT = Path("build/demo")
-MIGRATE, VERIFY, STATUS = "tableferry.aws.migrate", "tableferry.aws.verify", "tableferry.aws.status"
+PLAN, MIGRATE = "tableferry.aws.plan", "tableferry.aws.migrate"
+VERIFY, STATUS = "tableferry.aws.verify", "tableferry.aws.status"
 SCALE = 0.01  # of the durations that were measured on AWS
 PROFILE = "demo"
 EXACT = Context(prec=200)  # DynamoDB's numbers have 38 digits and large exponents
@@ -41,23 +44,29 @@ def main() -> int:
         say("Filling the source account ...")
         tables = seed(lab, left_out())
         inventory = write_inventory(lab, tables)
+        plan = (OUTPUT / "plan.json").resolve()
+        if play(PLAN, inventory, "-e", f"ferry_plan_path={plan}"):
+            say(f"There is no plan. {log_end()}")
+            return 1
+        planned = json.loads(plan.read_text())
+        show_plan(planned)
         started = time.monotonic()
-        migration = begin(MIGRATE, inventory)
+        migration = begin(MIGRATE, inventory, "-e", f"ferry_plan={plan}")
         while migration.poll() is None and not lab.count("dynamodb.ImportTable"):
             time.sleep(0.2)
         wrong = show_status(inventory, "While it runs")
         status = migration.wait()
         seconds = time.monotonic() - started
-        report = OUTPUT / "report.json"
+        report = OUTPUT / "report" / "report.json"
         if not report.exists():
-            say(f"The playbook exited with {status} and wrote no report. {OUTPUT / 'ansible.log'} ends with:")
-            say((OUTPUT / "ansible.log").read_text()[-3000:])
+            say(f"The playbook exited with {status} and wrote no report. {log_end()}")
             return 1
         rows = json.loads(report.read_text())["tables"]
-        wrong += unexpected(rows, tables) + differences(lab, rows, tables)
+        wrong += unexpected(rows, tables) + differences(lab, rows, tables) + off_plan(rows, planned["tables"])
         show(rows)
-        say(f"\n{summary(rows)} in {seconds:.0f} s, with AWS's own times scaled by {SCALE}. Report: {report}\n")
-        wrong += show_collisions(rows)
+        say(f"\n{summary(rows)} in {seconds:.0f} s, with AWS's own times scaled by {SCALE}.\n")
+        if COLLIDING in {table.name for table in tables}:
+            wrong += show_collisions(rows)
         wrong += show_status(inventory, "In the end")
         wrong += damage_and_repair(lab, inventory)
     for line in wrong:
@@ -67,12 +76,19 @@ def main() -> int:
             "Every table ended as its inventory expected, and each item of the migrated ones is the same on both sides,"
             " or what the steps of its table are to make of it."
         )
+    say(f"The report, with each table beside the plan that it kept to: {report.with_suffix('.html')}")
     return 1 if wrong else 0
 
 
 def say(text: str) -> None:
     """Print at once."""
     print(text, flush=True)
+
+
+def log_end() -> str:
+    """The end of what the playbooks have printed."""
+    log = OUTPUT / "ansible.log"
+    return f"{log} ends with:\n{log.read_text()[-3000:]}"
 
 
 def left_out() -> bool:
@@ -101,7 +117,7 @@ def write_inventory(lab: LabClient, tables: Sequence[DemoTable]) -> Path:
             "ferry_source": side(lab, "source"),
             "ferry_destination": side(lab, "destination"),
             "ferry_management": manager(lab),
-            "ferry_report_path": str((OUTPUT / "report.json").resolve()),
+            "ferry_report_dir": str((OUTPUT / "report").resolve()),
             "ferry_verify": "full",
             "ferry_checkpoint_dir": str((OUTPUT / "checkpoints").resolve()),
             "ferry_differences_dir": str((OUTPUT / "differences").resolve()),
@@ -152,6 +168,26 @@ def begin(playbook: str, inventory: Path, *arguments: str) -> subprocess.Popen[b
     say(f"{' '.join(command)}   (output: {OUTPUT / 'ansible.log'})")
     with (OUTPUT / "ansible.log").open("a") as log:
         return subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+
+
+def show_plan(plan: Mapping[str, Any]) -> None:
+    """Print what a plan comes to, and why tables cannot go."""
+    say(f"The plan: {plan['line']}")
+    for table in plan["tables"]:
+        for reason in table["reasons"]:
+            say(f"  {table['host']} cannot go: {reason['why']}")
+    say("")
+
+
+def off_plan(rows: Sequence[Mapping[str, Any]], planned: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Tables that went otherwise than their plan says."""
+    methods = {table["host"]: table["method"] for table in planned}
+    moved = [row for row in rows if row["status"] == "migrated"]
+    return [
+        f"{row['name']} went by {row['method']}, the plan says {methods.get(row['name'])}"
+        for row in moved
+        if row["method"] != methods.get(row["name"]) or row["plan"]["method"] != row["method"]
+    ]
 
 
 def show_status(inventory: Path, moment: str) -> list[str]:

@@ -155,8 +155,8 @@ def demo_tables(keys: Keys) -> list[DemoTable]:
 
 
 def changed_tables() -> list[DemoTable]:
-    """Tables whose items are changed on the way: by jobs of AWS Glue and of EMR Serverless, and one by steps that give
-    two items one key."""
+    """Tables whose items are changed on the way: by jobs of AWS Glue and of EMR Serverless. The steps of one give two
+    items one key: a job of AWS Glue finds that before there is a table."""
     by_email = index("ByEmail", "email", "", {"ProjectionType": "KEYS_ONLY"})
     by_since = {
         "IndexName": "BySince",
@@ -195,10 +195,11 @@ def changed_tables() -> list[DemoTable]:
             on_demand(("id", "S")),
             members,
             variables={
-                "ferry_method": "direct",
+                "ferry_method": "glue",
                 "ferry_transform": [{"replace": {"id": ["^[A-Z]+-", ""]}}],
                 "ferry_expect": "refused",
             },
+            spark=True,
         ),
     ]
 

@@ -13,8 +13,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from generate.permissions import PHASES, Document, parts, policy, size, text
-from generate.rehearsal import BUCKET, METHODS, ROOT, SIDES, STREAM, rehearse_all
+from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.access import SparkAccess, job_role
+from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.ready_policies import Document, parts, size
+from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.shared_policy import merged
+from generate.permissions import PHASES, pattern, policy, text
+from generate.rehearsal import BUCKET, ROOT, SIDES, STREAM, WAYS, rehearse_all
 from lab.landscape import DESTINATION, REGION, SOURCE
 from lab.permission_log import Permission
 
@@ -31,6 +35,18 @@ PLACES: Mapping[str, str] = {
     "TABLE": "*-*",
     "VAULT": "tableferry",
 }
+# As long as they may well be for a user: a name of a bucket has at most 63 characters, that of a table 255.
+LONG: Mapping[str, str] = {
+    "BUCKET": "b" * 63,
+    "DESTINATION": DESTINATION,
+    "REGION": "ap-southeast-99",
+    "SOURCE": SOURCE,
+    "STREAM": "s" * 64,
+    "TABLE": "t" * 64,
+    "VAULT": "v" * 50,
+}
+JOB_ROLE, JOB_ROLE_TRUST = FOLDER / "spark-role.json", FOLDER / "spark-role-trust.json"
+_CLUSTER = "`emr` with `engine: cluster`"
 _BLOCK = "<!-- permissions: {} -->\n\n```json\n{}```\n\n<!-- end -->"
 
 
@@ -57,7 +73,7 @@ def committed(method: str, side: str) -> Document:
 
 def write(method: str, side: str, document: Document) -> None:
     """Write a policy into as many files as managed policies must hold it; others of the method and side go."""
-    made = parts(document)
+    made = parts(document, LONG)
     numbers = [""] if len(made) == 1 else [f"-{number}" for number in range(1, len(made) + 1)]
     for old in files_of(method, side):
         old.unlink()
@@ -87,15 +103,46 @@ def of_roles(permissions: Iterable[Permission]) -> dict[str, dict[str, Document]
     return made
 
 
+def of_job_role() -> dict[Path, Document]:
+    """The policy and the trust of the role that Spark jobs run as, as the role destination_account makes it."""
+    spec = AccountSpec("destination", REGION, access_key="x", secret_key="x", account_id=DESTINATION)
+    role = job_role(Account(spec), SparkAccess(BUCKET, tables=("any",)))
+    statements = [
+        {
+            "Sid": each.sid,
+            "Effect": "Allow",
+            "Action": list(each.actions),
+            "Resource": [_of_job(resource) for resource in each.resources],
+            **({"Condition": _with_place(each.condition, REGION, "REGION")} if each.condition else {}),
+        }
+        for each in role.inline
+    ]
+    trust = _with_place(merged({}, [role.trust]), DESTINATION, "DESTINATION")
+    return {JOB_ROLE: {"Version": "2012-10-17", "Statement": statements}, JOB_ROLE_TRUST: trust}
+
+
+def _with_place(document: Mapping[str, Any], value: str, place: str) -> Document:
+    made: Document = json.loads(json.dumps(document).replace(value, place))
+    return made
+
+
+def _of_job(arn: str) -> str:
+    """The ARN of a statement with its places; what lies in the bucket stays as narrow as it is."""
+    if not arn.startswith("arn:aws:s3:"):
+        return pattern(arn, ACCOUNTS, REGION)
+    return arn.replace(BUCKET, "BUCKET").replace(DESTINATION, "DESTINATION").replace(REGION, "REGION")
+
+
 def table() -> str:
     """The rows of the index: the files of each policy, and how large they are."""
     lines = ["| method | side | policy | characters |", "|---|---|---|---|"]
-    for method in METHODS:
+    for method in WAYS:
         for side in SIDES:
             files = files_of(method, side)
             links = " and ".join(f"[{file.name}]({file.name})" for file in files)
             sizes = " and ".join(f"{size(json.loads(file.read_text())):,}" for file in files)
-            lines.append(f"| `{method}` | {side} | {links} | {sizes} |")
+            name = f"`{method}`" if method == WAYS[method]["ferry_method"] else _CLUSTER
+            lines.append(f"| {name} | {side} | {links} | {sizes} |")
     return "\n".join(lines) + "\n"
 
 
@@ -128,11 +175,13 @@ def main() -> None:
     for name, rehearsal in rehearsals.items():
         if rehearsal.failed:
             raise SystemExit(f"{name}: {rehearsal.failed}")
-    for method in METHODS:
+    for method in WAYS:
         for side, document in of_sides(rehearsals[method].needed).items():
             write(method, side, document)
     for role, documents in of_roles(rehearsals["roles"].needed).items():
         page_of(role).write_text(with_blocks(page_of(role).read_text(), documents))
+    for file, document in of_job_role().items():
+        file.write_text(text(document))
     INDEX.write_text(with_table(INDEX.read_text()))
 
 

@@ -15,11 +15,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.ready_policies import (
+    Document,
+    Grant,
+    document,
+)
 from lab.permission_log import Permission
-
-Document = dict[str, Any]
-# A condition, a resource pattern and the action that is allowed under it.
-_Grant = tuple[str, tuple[tuple[str, str], ...], str]
 
 # The phase of each play of the playbooks, in the order of the policies' statements. Those of one phase can be taken
 # away when it is over, or never given where somebody else prepares the accounts.
@@ -29,6 +30,9 @@ PHASES: Mapping[str, str] = {
     "migrate: Migrate the tables": "Move",
     "migrate: Report on the tables": "Move",
     "migrate: Fail the tables that were not migrated completely": "Move",
+    "plan: Check the inventory": "Plan",
+    "plan: Plan the tables": "Plan",
+    "plan: Fail the tables that cannot go": "Plan",
     "status: Check the inventory": "Status",
     "status: Show how far the tables are": "Status",
     "verify: Check the inventory": "Verify",
@@ -51,14 +55,25 @@ CONDITIONS: Mapping[str, str] = {
     "iam:PassRole": "iam:PassedToService",
     "kms:*": "kms:ViaService",
 }
+# What the service authorization reference has no resource for: a policy that names one allows nothing. The lab asks for
+# it on a resource all the same, as some services do (logs-writer-needs-permissions in docs/lab-rules.md): "*" is right
+# either way.
+EVERYWHERE = frozenset(
+    {
+        "application-autoscaling:DescribeScalableTargets",
+        "application-autoscaling:DescribeScalingPolicies",
+        "application-autoscaling:DescribeScheduledActions",
+        "logs:DescribeLogGroups",
+    }
+)
 
 
 @dataclass(frozen=True)
 class Also:
     """``actions`` that go with ``action`` on a resource that ``on`` ends, as ``fact`` says.
 
-    They are allowed on ``resource``, where ``ACCOUNT`` is the account of the other (empty: on the same); with ``via``
-    both only for that service.
+    They are allowed on ``resource``, where ``ACCOUNT`` is the account of the other (empty: on the same), under
+    ``conditions``; with ``via`` both only for that service.
     """
 
     action: str
@@ -67,8 +82,9 @@ class Also:
     resource: str = ""
     on: str = ""
     via: str = ""
+    conditions: tuple[tuple[str, str], ...] = ()
 
-    def grants(self, grant: _Grant) -> Iterable[_Grant]:
+    def grants(self, grant: Grant) -> Iterable[Grant]:
         """What goes with ``grant``."""
         action, conditions, resource = grant
         if action != self.action or not resource.endswith(self.on):
@@ -76,14 +92,13 @@ class Also:
         needed = (("kms:ViaService", self.via),) if self.via else ()
         if action.startswith("kms:") and conditions != needed:
             return
-        place = self.resource.replace("ACCOUNT", resource.split(":")[4]) if self.resource else resource
-        yield from ((more, needed, place) for more in self.actions)
+        account = resource.split(":")[4] if resource != "*" else ""
+        place = self.resource.replace("ACCOUNT", account) or resource
+        yield from ((more, needed + self.conditions, place) for more in self.actions)
 
 
 _DYNAMODB = "dynamodb.REGION.amazonaws.com"
 
-
-MANAGED = 6144  # characters that a managed policy takes
 # What AWS documents as needed and asks for only now and then, which no rehearsal on the lab shows.
 ALSO: Sequence[Also] = (
     Also(
@@ -137,7 +152,23 @@ ALSO: Sequence[Also] = (
             ("backup:StartRestoreJob", ("backup:GetRestoreJobMetadata", "backup:ListRestoreJobs")),
             ("dynamodb:ExportTableToPointInTime", ("dynamodb:ListExports",)),
             ("dynamodb:ImportTable", ("dynamodb:ListImports",)),
+            ("elasticmapreduce:RunJobFlow", ("elasticmapreduce:ListClusters",)),
         )
+    ),
+    *(
+        Also(start, lists, "What was started although its answer was lost is looked for in AWS's lists")
+        for start, lists in (
+            ("elasticmapreduce:AddJobFlowSteps", ("elasticmapreduce:ListSteps",)),
+            ("emr-serverless:StartJobRun", ("emr-serverless:ListJobRuns",)),
+            ("glue:StartJobRun", ("glue:GetJobRuns",)),
+        )
+    ),
+    Also(
+        "elasticmapreduce:RunJobFlow",
+        ("iam:CreateServiceLinkedRole",),
+        "Amazon EMR management guide, Using service-linked roles for cleanup: the first cluster of an account",
+        "arn:aws:iam::DESTINATION:role/aws-service-role/elasticmapreduce.amazonaws.com/AWSServiceRoleForEMRCleanup",
+        conditions=(("iam:AWSServiceName", "elasticmapreduce.amazonaws.com"),),
     ),
     Also(
         "dynamodb:PutItem",
@@ -153,6 +184,7 @@ _ARNS: Sequence[tuple[str, str]] = (
     (r"(arn:aws:dynamodb:[^:]*:\d+:table)/[^/]+/(export|import|stream|index|backup)/.*", r"\1/TABLE/\2/*"),
     (r"(arn:aws:dynamodb:[^:]*:\d+:table)/[^/]+", r"\1/TABLE"),
     (r"(arn:aws:s3:::)[^/]+/tableferry/.*/AWSDynamoDB/.*", r"\1BUCKET/tableferry/*/AWSDynamoDB/*"),
+    (r"(arn:aws:s3:::)[^/]+/tableferry/spark/\d+/[^/]+/.*", r"\1BUCKET/tableferry/spark/DESTINATION/REGION/*"),
     (r"(arn:aws:s3:::)[^/]+/tableferry/.*", r"\1BUCKET/tableferry/*"),
     (r"(arn:aws:s3:::)[^/]+", r"\1BUCKET"),
     (r"(arn:aws:kms:[^:]*:\d+:key)/.*", r"\1/*"),
@@ -162,6 +194,10 @@ _ARNS: Sequence[tuple[str, str]] = (
     (r"(arn:aws:logs:[^:]*:\d+:log-group):/aws-dynamodb/.*", r"\1:/aws-dynamodb/*"),
     (r"(arn:aws:application-autoscaling:[^:]*:\d+:scalable-target)/.*", r"\1/*"),
     (r"(arn:aws:logs:[^:]*:\d+:log-group)::log-stream:", r"\1:*"),
+    (r"(arn:aws:glue:[^:]*:\d+:job)/tableferry-.*", r"\1/tableferry-*"),
+    (r"(arn:aws:emr-serverless:[^:]*:\d+:/applications)/[^/]+(/jobruns)/.*", r"\1/*\2/*"),
+    (r"(arn:aws:emr-serverless:[^:]*:\d+:/applications)/.*", r"\1/*"),
+    (r"(arn:aws:elasticmapreduce:[^:]*:\d+:cluster)/.*", r"\1/*"),
     (r"(arn:aws:iam::\d+:user)/.*", r"\1/CALLER"),
 )
 
@@ -185,7 +221,7 @@ def policy(
 
     ``phases`` maps the phases of the log to those of the policy, in their order. KeyError where it lacks one.
     """
-    needed: dict[str, set[_Grant]] = {phase: set() for phase in phases.values()}
+    needed: dict[str, set[Grant]] = {phase: set() for phase in phases.values()}
     for each in permissions:
         if each.action.startswith("sts:"):
             continue  # who the caller is needs no permission
@@ -194,82 +230,13 @@ def policy(
             for key, value in each.conditions
             if key in (CONDITIONS.get(each.action), CONDITIONS.get(f"{each.action.partition(':')[0]}:*"))
         )
-        needed[phases[each.phase]].add((each.action, narrowed, pattern(each.resource_arn, accounts, region)))
-    users: dict[_Grant, str] = {}
-    for phase, grants in needed.items():
-        documented = {more for grant in grants for each in ALSO for more in each.grants(grant)}
-        for grant in _least(grants | documented):
-            users[grant] = users.get(grant, "") + phase
-    together: dict[str, set[_Grant]] = {}
-    for grant, names in users.items():
-        together.setdefault(names, set()).add(grant)
-    first = list(needed)
-    statements = [
-        {**({"Sid": f"{names}{number}"} if names else {}), **statement}
-        for names in sorted(together, key=lambda names: [names.find(phase) != 0 for phase in first] + [len(names)])
-        for number, statement in enumerate(_statements(together[names]), 1)
-    ]
-    return {"Version": "2012-10-17", "Statement": statements}
+        resource = "*" if each.action in EVERYWHERE else pattern(each.resource_arn, accounts, region)
+        needed[phases[each.phase]].add((each.action, narrowed, resource))
+    for grants in needed.values():
+        grants.update([more for grant in grants for each in ALSO for more in each.grants(grant)])
+    return document(needed)
 
 
-def _least(grants: set[_Grant]) -> set[_Grant]:
-    """Those that no other one covers."""
-    return {each for each in grants if not any(other != each and _covers(other, each) for other in grants)}
-
-
-def _covers(wide: _Grant, narrow: _Grant) -> bool:
-    action, conditions, resource = wide
-    expression = ".*".join(re.escape(part) for part in resource.split("*"))
-    return (
-        action == narrow[0]
-        and conditions in ((), narrow[1])
-        and re.fullmatch(expression, narrow[2], re.DOTALL) is not None
-    )
-
-
-def _statements(grants: set[_Grant]) -> list[dict[str, Any]]:
-    """Actions with the same resources and conditions in one statement."""
-    resources: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
-    for action, conditions, resource in sorted(grants):
-        resources.setdefault((action, conditions), []).append(resource)
-    actions: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], list[str]] = {}
-    for (action, conditions), named in resources.items():
-        actions.setdefault((tuple(named), conditions), []).append(action)
-    return [
-        {
-            "Effect": "Allow",
-            "Action": done,
-            "Resource": list(named) if len(named) > 1 else named[0],
-            **({"Condition": {"StringEquals": dict(conditions)}} if conditions else {}),
-        }
-        for (named, conditions), done in sorted(actions.items(), key=lambda entry: entry[1])
-    ]
-
-
-def text(document: Mapping[str, Any]) -> str:
+def text(policy: Mapping[str, Any]) -> str:
     """A policy as it stands in a file."""
-    return json.dumps(document, indent=2) + "\n"
-
-
-def size(document: Mapping[str, Any]) -> int:
-    """The characters that IAM counts: all but white space."""
-    return len(re.sub(r"\s", "", json.dumps(document)))
-
-
-def parts(document: Document) -> list[Document]:
-    """The policy in as many as managed policies must hold it, its statements in order."""
-    made: list[Document] = [{**document, "Statement": []}]
-    for statement in document["Statement"]:
-        longer = {**document, "Statement": [*made[-1]["Statement"], statement]}
-        if size(longer) <= MANAGED:
-            made[-1] = longer
-        else:
-            made.append({**document, "Statement": [statement]})
-    return made
-
-
-def filled(document: Mapping[str, Any], places: Mapping[str, str]) -> Document:
-    """A policy with its places filled in."""
-    names = "|".join(sorted(map(re.escape, places), key=len, reverse=True))
-    found: Document = json.loads(re.sub(rf"\b(?:{names})\b", lambda name: places[name[0]], json.dumps(document)))
-    return found
+    return json.dumps(policy, indent=2) + "\n"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,16 +24,35 @@ from uuid import uuid4
 
 import yaml
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.ready_policies import parts
 from demo.seed import RETRIES, make_key, make_tables
 from demo.tables import DemoTable, capacity, index, numbered, on_demand, recovery, time_to_live
-from generate.permissions import parts
 from lab.client import LabClient, spawn
 from lab.permission_log import Permission
 
 ROOT = Path(__file__).resolve().parents[1]
 USER, POLICY = "ferry-caller", "tableferry"
-METHODS = ("s3", "direct", "backup")
+STEPS_ROLE = "ferry-steps"  # of the user's own, which the instances of a cluster may assume
+CHANGED = {"ferry_transform": [{"drop": ["debug"]}]}
+# Neither of them is needed to tell two items apart, which nobody can see from the steps: the job looks at all keys.
+COLLIDING = {
+    "ferry_transform": [{"keep_if": "attribute_type(n, :number)"}, {"set": {"id": "{id}#{n}"}}],
+    "ferry_transform_values": {":number": {"S": "N"}},
+    "ferry_on_collision": "any",
+}
+# The variables of each way that has policies of its own.
+WAYS: Mapping[str, Mapping[str, Any]] = {
+    "s3": {"ferry_method": "s3"},
+    "direct": {"ferry_method": "direct"},
+    "backup": {"ferry_method": "backup"},
+    "glue": {"ferry_method": "glue", **CHANGED},
+    "emr": {"ferry_method": "emr", **CHANGED},
+    "emr-cluster": {"ferry_method": "emr", **CHANGED},
+}
 SIDES = ("source", "destination")
+AT_ONCE = (
+    4  # rehearsals: more make a machine with two cores so slow that what is a minute old for AWS is not new any more
+)
 STREAM = "permitted-stream"
 BUCKET = "tableferry-permitted"
 TIMINGS = {"export.full": 2.0, "import.visible": 0.5, "import.creating": 0.5, "import.completing": 0.2}
@@ -53,8 +72,9 @@ class Step:
     ends: tuple[int, ...] = (0,)
 
 
-# The first run ends before its jobs do, the second goes on, the third finds everything done.
+# The first migration ends before its jobs do, the second goes on, the third finds everything done.
 STEPS = (
+    Step("plan"),
     Step("migrate", ("-e", "ferry_wait_timeout=1"), ends=(0, 2)),
     Step("migrate"),
     Step("migrate"),
@@ -92,7 +112,8 @@ class Scene:
             for side in SIDES
         }
         files = {
-            "ferry_report_path": str(self.folder / "report.json"),
+            "ferry_plan_path": str(self.folder / "plan.json"),
+            "ferry_report_dir": str(self.folder / "report"),
             "ferry_checkpoint_dir": str(self.folder / "checkpoints"),
             "ferry_differences_dir": str(self.folder / "differences"),
         }
@@ -107,6 +128,8 @@ class Scene:
             "ferry_remove_record": True,
             "ferry_remove_bucket": True,
             "ferry_safe_mode": False,
+            # Asking IAM what a caller may is a permission of its own, and nobody needs it for a migration.
+            "ferry_plan_permissions": False,
         }
         return {**sides, **files, **choices, **more}
 
@@ -162,12 +185,22 @@ def scene(folder: Path, policies: Mapping[str, Document] | None = None) -> Itera
         yield made
 
 
-def rehearse(method: str, folder: Path, policies: Mapping[str, Document] | None = None) -> Rehearsal:
-    """Tables with every setting moved by ``method``, looked at, compared and cleaned up after."""
+def rehearse(way: str, folder: Path, policies: Mapping[str, Document] | None = None) -> Rehearsal:
+    """Tables with every setting moved by a way, looked at, compared and cleaned up after."""
     with scene(folder, policies) as stage:
         shapes = tables(stage, "permitted-rich", "permitted-scaled")
+        hosts: dict[str, Mapping[str, Any]] = {table.name: {} for table in shapes}
+        if way in ("glue", "emr"):
+            shapes.append(DemoTable("permitted-colliding", on_demand(("id", "S")), numbered))
+            hosts["permitted-colliding"] = COLLIDING
         seed(stage, shapes)
-        stage.write_inventory({table.name: {} for table in shapes}, ferry_method=method)
+        more = {}
+        if way == "emr-cluster":
+            role, cluster = make_cluster(stage.lab)
+            # One by a cluster of its own, whose step runs as its instances, one by a step that takes a role.
+            more = {"ferry_spark": {"engine": "cluster"}}
+            hosts["permitted-scaled"] = {"ferry_spark": {"engine": "cluster", "role_arn": role, "cluster_id": cluster}}
+        stage.write_inventory(hosts, **WAYS[way], **more)
         failed = ""
         for step in STEPS:
             if step.phase == "repair":
@@ -191,6 +224,8 @@ def rehearse_roles(folder: Path, policies: Mapping[str, Mapping[str, Document]] 
             DemoTable("moved-s3", rich.create, numbered),
             DemoTable("moved-direct", plain, numbered),
             DemoTable("moved-backup", rich.create, numbered),
+            DemoTable("moved-glue", rich.create, numbered),
+            DemoTable("moved-emr", plain, numbered),
         ]
         seed(stage, [rich, scaled, *others])
         hosts = {table.name: table.name.partition("-")[2] for table in (rich, scaled, *others)}
@@ -212,26 +247,31 @@ def rehearse_all(
     policies: Mapping[str, Mapping[str, Document]] | None = None,
     roles: Mapping[str, Mapping[str, Document]] | None = None,
 ) -> dict[str, Rehearsal]:
-    """A rehearsal of each method, and ``roles``: at the same time, as they mostly wait."""
+    """A rehearsal of each way, and ``roles``: at the same time, as they mostly wait."""
     work: dict[str, Callable[[Path], Rehearsal]] = {
-        method: partial(rehearse, method, policies=policies[method] if policies else None) for method in METHODS
+        way: partial(rehearse, way, policies=policies[way] if policies else None) for way in WAYS
     }
     work["roles"] = partial(rehearse_roles, policies=roles)
     for name in work:
         (folder / name).mkdir()
-    with ThreadPoolExecutor(len(work)) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         started = {name: pool.submit(rehearsing, folder / name) for name, rehearsing in work.items()}
         return {name: each.result() for name, each in started.items()}
 
 
 def let(lab: LabClient, side: str, document: Document) -> None:
     """Let the caller of ``side`` do what ``document`` says from now on."""
+    attach(lab, side, parts(dict(document)))
+
+
+def attach(lab: LabClient, side: str, documents: Iterable[Document]) -> None:
+    """Let the caller of ``side`` do what ``documents`` say from now on, each a managed policy."""
     iam = lab.client("iam", side, retries=RETRIES)
     for attached in iam.list_attached_user_policies(UserName=USER)["AttachedPolicies"]:
         iam.detach_user_policy(UserName=USER, PolicyArn=attached["PolicyArn"])
     # Managed: inline ones of a user hold 2,048 characters. They are made for each document, and stay.
-    for part in parts(document):
-        managed = iam.create_policy(PolicyName=f"{POLICY}-{uuid4()}", PolicyDocument=json.dumps(part))["Policy"]
+    for each in documents:
+        managed = iam.create_policy(PolicyName=f"{POLICY}-{uuid4()}", PolicyDocument=json.dumps(each))["Policy"]
         iam.attach_user_policy(UserName=USER, PolicyArn=managed["Arn"])
 
 
@@ -315,6 +355,38 @@ def _schedule(lab: LabClient, name: str) -> None:
 def _readers(action: str, resource: str) -> str:
     statement = {"Effect": "Allow", "Principal": {"AWS": "333333333333"}, "Action": action, "Resource": resource}
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def make_cluster(lab: LabClient) -> tuple[str, str]:
+    """The user's own role for steps, and a cluster in the destination that waits for them: ARN and id. The roles of
+    EMR are there too, as ``aws emr create-default-roles`` makes them."""
+    iam, emr = (lab.client(name, "destination", retries=RETRIES) for name in ("iam", "emr"))
+    account = lab.landscape["accounts"]["destination"]["account_id"]
+    made = {}
+    for name, trusted in (
+        ("EMR_DefaultRole", {"Service": "elasticmapreduce.amazonaws.com"}),
+        ("EMR_EC2_DefaultRole", {"Service": "ec2.amazonaws.com"}),
+        (STEPS_ROLE, {"AWS": f"arn:aws:iam::{account}:role/EMR_EC2_DefaultRole"}),
+    ):
+        actions = ["sts:AssumeRole", "sts:TagSession"] if "AWS" in trusted else "sts:AssumeRole"
+        trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": trusted, "Action": actions}]}
+        made[name] = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=json.dumps(EVERYTHING))
+    iam.create_instance_profile(InstanceProfileName="EMR_EC2_DefaultRole")
+    iam.add_role_to_instance_profile(InstanceProfileName="EMR_EC2_DefaultRole", RoleName="EMR_EC2_DefaultRole")
+    runtime = {"AuthorizationConfiguration": {"IAMConfiguration": {"EnableApplicationScopedIAMRole": True}}}
+    emr.create_security_configuration(Name="runtime", SecurityConfiguration=json.dumps(runtime))
+    lab.advance(60)
+    cluster = emr.run_job_flow(
+        Name="permitted",
+        ReleaseLabel="emr-7.14.0",
+        Applications=[{"Name": "Spark"}],
+        Instances={"MasterInstanceType": "m6g.xlarge", "InstanceCount": 3, "KeepJobFlowAliveWhenNoSteps": True},
+        SecurityConfiguration="runtime",
+        ServiceRole="EMR_DefaultRole",
+        JobFlowRole="EMR_EC2_DefaultRole",
+    )
+    return made[STEPS_ROLE], cluster["JobFlowId"]
 
 
 def _user(lab: LabClient, side: str) -> dict[str, str]:

@@ -131,14 +131,7 @@ def controller(
     skew_file = clock.directory / f"lab-skew-{time.monotonic_ns()}"
     _write(skew_file, skew)
     merged = {**os.environ, **(environment or {})}
-    home = Path(__file__).parent
-    merged["PYTHONPATH"] = os.pathsep.join([str(home / "controller_clock"), *filter(None, [merged.get("PYTHONPATH")])])
-    merged |= {
-        "TABLEFERRY_LAB_CLOCK": str(clock.file),
-        "TABLEFERRY_LAB_SKEW": str(skew_file),
-        "TABLEFERRY_LAB_MACHINE": machine,
-        "TABLEFERRY_LAB_SLEEPS": clock.lab.endpoint_url if skip_sleeps else "",
-    }
+    merged |= surroundings(clock, skew_file, machine, skip_sleeps, merged.get("PYTHONPATH", ""))
     process = subprocess.Popen(
         command, env=merged, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True, text=True
     )
@@ -148,6 +141,20 @@ def controller(
     finally:
         run.kill()
         skew_file.unlink()
+
+
+def surroundings(
+    clock: SharedClock, skew_file: Path, machine: str = "", skip_sleeps: bool = False, python_path: str = ""
+) -> dict[str, str]:
+    """The environment variables that give a process the lab's clock, as ``controller`` does; ``python_path`` is its
+    PYTHONPATH without them."""
+    return {
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent / "controller_clock"), *filter(None, [python_path])]),
+        "TABLEFERRY_LAB_CLOCK": str(clock.file),
+        "TABLEFERRY_LAB_SKEW": str(skew_file),
+        "TABLEFERRY_LAB_MACHINE": machine,
+        "TABLEFERRY_LAB_SLEEPS": clock.lab.endpoint_url if skip_sleeps else "",
+    }
 
 
 def _write(path: Path, seconds: float) -> None:

@@ -128,7 +128,7 @@ RUNTIME_ROLES = rule(
     "emr-runtime-roles",
     service="emr",
     says="A cluster whose security configuration has EnableApplicationScopedIAMRole needs ExecutionRoleArn for each "
-    "step; another takes none",
+    "step; another takes none (that RunJobFlow refuses StepExecutionRoleArn in the same way is a guess)",
     fact="awslabs/amazon-emr-cli#21; Amazon EMR management guide, Runtime roles for Amazon EMR steps",
     test="test_emr.py::test_runtime_roles_are_asked_for_or_refused",
 )
@@ -304,17 +304,20 @@ class EmrService:
         _check_steps(steps)
         if len(steps) > MOST_STEPS:
             raise STEP_COUNT.error("ValidationException", f"A job flow can have at most {MOST_STEPS} steps.")
+        runtime_roles, step_role = self._has_runtime_roles(context, params), params.get("StepExecutionRoleArn", "")
+        if step_role and not runtime_roles:
+            raise _no_runtime_roles("StepExecutionRoleArn")
         if not self._has_linked_role(context):
             add_linked_role(self._world.identity, context.account_id, EMR)
         identifier = f"j-{self._letters()}"
         cluster = Cluster(
             identifier, context.account_id, context.region, self._arn(context, identifier), params, profile, role,
             self._world.clock.now(), {tag["Key"]: tag.get("Value", "") for tag in params.get("Tags", ())},
-            runtime_roles=self._has_runtime_roles(context, params),
+            runtime_roles=runtime_roles,
             protected=params["Instances"].get("TerminationProtected", False),
         )  # fmt: skip
         self._clusters[identifier] = cluster
-        self._append(context, cluster, steps, "", params)
+        self._append(context, cluster, steps, step_role, params)
         self._lives.begin(cluster)
         return {"JobFlowId": identifier, "ClusterArn": cluster.arn}
 
@@ -438,10 +441,7 @@ class EmrService:
                 "parameter.",
             )
         if role_arn and not cluster.runtime_roles:
-            raise RUNTIME_ROLES.error(
-                "ValidationException",
-                "Runtime roles are not supported on this cluster. Please remove the ExecutionRoleArn parameter.",
-            )
+            raise _no_runtime_roles("ExecutionRoleArn")
         several = cluster.request.get("StepConcurrencyLevel", 1) > 1
         if several and any(each.get("ActionOnFailure", "CONTINUE") != "CONTINUE" for each in steps):
             raise RANGES.error("ValidationException", "ActionOnFailure must be CONTINUE for concurrent steps.")
@@ -611,6 +611,11 @@ def _step(step: Step) -> Shape:
         "ActionOnFailure": step.action,
         "Status": status,
     }
+
+
+def _no_runtime_roles(parameter: str) -> AwsError:
+    text = f"Runtime roles are not supported on this cluster. Please remove the {parameter} parameter."
+    return RUNTIME_ROLES.error("ValidationException", text)
 
 
 def _listing(member: str, items: list[Shape], params: Shape) -> Shape:

@@ -18,6 +18,7 @@ from lab.messages import AuthorizationRequest
 from lab.partitions import PARTITIONS, in_partition
 from lab.rules import rule
 from lab.services import managed_policies
+from lab.services.iam_simulation import simulate
 from lab.world import Context, World
 
 Operation = Callable[[Context, dict[str, Any]], dict[str, Any]]
@@ -164,6 +165,7 @@ class IamService:
             "ListInstanceProfiles": self._list_profiles,
             "ListInstanceProfilesForRole": self._list_profiles_for_role,
             "GetLoginProfile": self._get_login_profile,
+            "SimulatePrincipalPolicy": self._simulate,
         }
         for kind in ("Role", "User"):
             self._operations |= {
@@ -235,6 +237,8 @@ class IamService:
         if (name := params.get("RoleName")) is not None:
             role = self._store.roles.get((context.account_id, name))
             return role.arn if role else f"{prefix}:role{path}{name}"
+        if "PolicySourceArn" in params:
+            return str(params["PolicySourceArn"])
         if "PolicyArn" in params:
             return str(params["PolicyArn"])
         if "PolicyName" in params and "UserName" not in params:
@@ -439,6 +443,9 @@ class IamService:
     @staticmethod
     def _get_login_profile(_context: Context, params: dict[str, Any]) -> dict[str, Any]:
         raise _missing(f"Login Profile for User {params.get('UserName', '')} cannot be found.")
+
+    def _simulate(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
+        return simulate(self._store, context.account_id, params)
 
     # What roles and users share
 

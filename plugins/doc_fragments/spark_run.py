@@ -92,7 +92,7 @@ options:
     type: str
     default: tableferry
 notes:
-  - Before AWS is asked for a run, the request is written below C(tableferry/spark/work/) of O(bucket), only where there
+  - Before AWS is asked for a run, the request is written below C(tableferry/spark/) of O(bucket), only where there
     is none. By it a run whose answer was lost is found, and of two controllers only one starts the run.
   - While it is not known whether a run was started, the module fails with C(JobTimeout) and says when that will be
     known. With O(wait=true) it waits for that, and for AWS to start more runs.

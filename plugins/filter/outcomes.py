@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible_collections.tableferry.aws.plugins.filter.report import VERIFIED, repairs_of
+from ansible_collections.tableferry.aws.plugins.filter.report import VERIFIED, Ways, repairs_of
 from ansible_collections.tableferry.aws.plugins.filter.tables import CLEANED
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, read_if_sound
 
@@ -24,9 +24,35 @@ def verify_lines(
 
     ``problems`` is of ``inventory_problems``.
     """
-    from ansible_collections.tableferry.aws.plugins.module_utils.core import report
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.report import text
 
-    return report.verified_table([_verified(host, hostvars[host], problems, check_mode) for host in hosts])
+    return text.verified_table([_verified(host, hostvars[host], problems, check_mode) for host in hosts])
+
+
+def verify_rows(
+    hosts: Iterable[str], hostvars: HostVars, problems: Mapping[str, str], check_mode: bool = False
+) -> list[dict[str, Any]]:
+    """What the report gets of each table whose comparison came to something. ``problems`` is of
+    ``inventory_problems``."""
+    ways, rows = Ways(hostvars), []
+    for host in hosts:
+        row = _verified(host, hostvars[host], problems, check_mode)
+        found = read_if_sound(hostvars[host], VERIFIED) or {}
+        ids = {"source_account_id": _account(found, "source_arn"), "owner": _account(found, "destination_arn")}
+        if row["result"] != "not compared":
+            rows.append(_part(host, "comparison", row, ways.of(host, ids)))
+    return rows
+
+
+def _account(found: Mapping[str, Any], arn: str) -> str:
+    return str(found.get(arn) or "::::").split(":")[4]
+
+
+def _part(host: str, name: str, row: Mapping[str, Any], way: Any) -> dict[str, Any]:
+    """A part of the report of one table."""
+    places = {"source": way.source.to_dict(), "destination": way.destination.to_dict()}
+    part = {key: value for key, value in row.items() if key != "name"}
+    return {"name": host, "migration_id": way.migration_id, **places, name: part}
 
 
 def verify_problems(
@@ -41,7 +67,10 @@ def verify_problems(
 def _verified(host: str, variables: Mapping[str, Any], problems: Mapping[str, str], check_mode: bool) -> dict[str, Any]:
     found = read_if_sound(variables, VERIFIED) or {}
     message = str(found.get("msg") or "")
-    row = {"name": host, "level": found.get("level"), **{name: found.get(name) for name in _NUMBERS}}
+    export = found.get("export_time")
+    compared = f"export of {export}" if export else "source table" if found.get("level") else None
+    row = {"name": host, "level": found.get("level"), "compared_with": compared}
+    row |= {name: found.get(name) for name in _NUMBERS}
     if host in problems:
         result, message = "refused", problems[host]
     elif not found or found.get("skipped"):
@@ -62,9 +91,23 @@ def cleanup_lines(hosts: Iterable[str], hostvars: HostVars, outlook: Mapping[str
 
     ``outlook`` is of ``account_outlook``.
     """
-    from ansible_collections.tableferry.aws.plugins.module_utils.core import report
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.report import text
 
-    return report.cleaned_table([_cleaned(host, hostvars[host], outlook) for host in hosts])
+    return text.cleaned_table([_cleaned(host, hostvars[host], outlook) for host in hosts])
+
+
+def cleanup_rows(hosts: Iterable[str], hostvars: HostVars, outlook: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the report gets of each table that was cleaned up, or could not be. ``outlook`` is of
+    ``account_outlook``."""
+    ways = Ways(hostvars)
+    return [
+        _part(host, "cleanup", _cleaned(host, hostvars[host], outlook), ways.of(host, _staging(host, outlook)))
+        for host in hosts
+    ]
+
+
+def _staging(host: str, outlook: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (outlook.get(host) or {}).get("staging") or {}
 
 
 def cleanup_problems(hosts: Iterable[str], hostvars: HostVars, outlook: Mapping[str, Any]) -> dict[str, str]:
@@ -97,6 +140,8 @@ class FilterModule:
         return {
             "cleanup_lines": cleanup_lines,
             "cleanup_problems": cleanup_problems,
+            "cleanup_rows": cleanup_rows,
             "verify_lines": verify_lines,
             "verify_problems": verify_problems,
+            "verify_rows": verify_rows,
         }

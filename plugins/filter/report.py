@@ -9,14 +9,27 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.tableferry.aws.plugins.filter.tables import repairs
-from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, read_if_sound
-from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import RenderedSides
+from ansible_collections.tableferry.aws.plugins.filter.tables import (
+    PLANNED,
+    SIDES,
+    account_options,
+    repairs,
+    table_names,
+)
+from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import (
+    BROKEN,
+    HostVars,
+    plain,
+    read,
+    read_if_sound,
+)
+from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import RenderedSides, options_of
 
 # The results that the roles register for a table, in the order of its migration.
 STARTED = "move_table_started"
@@ -28,13 +41,70 @@ TOGETHER = {STARTED: "migrate_started", WAITED: "migrate_waited", JUDGED: "migra
 VERIFIED = "verify_table_found"  # what the role verify_table registers
 NOTE = "report_migration_failure"
 OUTLOOK = "check_inventory_outlook"
+RENDERED = "check_inventory_sides"
+
+
+class Ways:
+    """From where to where the tables of hosts go, as far as their variables can be read."""
+
+    def __init__(self, hostvars: HostVars) -> None:
+        self._hostvars = hostvars
+        self._rendered = RenderedSides(hostvars)
+
+    def of(self, host: str, staging: Mapping[str, Any]) -> Any:
+        """The way of one host's table; ``staging`` names the accounts where these were looked up."""
+        from ansible_collections.tableferry.aws.plugins.module_utils.core.report.row import NO_WAY, TablePlace, Way
+
+        variables = self._hostvars[host]
+        try:
+            names = table_names(host, variables)
+            sides = _accounts(host, variables) or self._rendered.of(host, SIDES)
+            migration_id = str(read(variables, "ferry_migration_id") or NO_WAY.migration_id)
+        except BROKEN:
+            return NO_WAY
+        accounts = [sides.get(side) for side in SIDES]
+        known = [account if isinstance(account, Mapping) else {} for account in accounts]
+        ids = [str(staging.get(name) or "") for name in ("source_account_id", "owner")]
+        places = [
+            TablePlace(name, found or str(account.get("account_id") or ""), str(account.get("region") or ""))
+            for name, found, account in zip(names, ids, known, strict=True)
+        ]
+        return Way(*places, migration_id)
+
+
+def _accounts(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The accounts of a host as the playbook rendered them once: a lookup in them runs for no report."""
+    sides = variables.get(RENDERED)
+    return options_of(sides, host) if sides else {}
+
+
+def _staging(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+    return ((variables.get(OUTLOOK) or {}).get(host) or {}).get("staging") or {}
+
+
+def report_places(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]]:
+    """The destinations of the hosts, each once: its account, the bucket in which data is staged there, and whose that
+    is. Without those whose accounts were not looked at."""
+    found: dict[str, dict[str, Any]] = {}
+    rendered = RenderedSides(hostvars)
+    for host in hosts:
+        staging = plain(_staging(host, hostvars[host]))
+        known = _accounts(host, hostvars[host]).get("ferry_destination") if staging else None
+        destination = known or (rendered.destination_if_sound(host) if staging else None)
+        if destination:
+            place = {
+                "destination": {**account_options(destination), "account_id": staging["owner"]},
+                **{name: staging.get(name) for name in ("bucket", "kms_key_arn")},
+            }
+            found.setdefault(json.dumps(place, sort_keys=True), place)
+    return list(found.values())
 
 
 def report_rows(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]]:
     """One row for each table, also for those that failed, were refused or were never reached."""
-    from ansible_collections.tableferry.aws.plugins.module_utils.core import report
-
-    return report.document(_row(host, hostvars[host]) for host in hosts)["tables"]
+    ways = Ways(hostvars)
+    found = [_row(host, hostvars[host], ways.of(host, _staging(host, hostvars[host]))) for host in hosts]
+    return sorted(found, key=lambda row: str(row["name"]))
 
 
 def report_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
@@ -91,15 +161,16 @@ def report_changed(hosts: Iterable[str], hostvars: HostVars) -> list[str]:
 
 def report_changes(hosts: Iterable[str], hostvars: HostVars) -> list[str]:
     """What tasks for all tables changed, or would change in check mode, a line for each change: for ``--diff``."""
-    from ansible_collections.tableferry.aws.plugins.module_utils.core import report
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.report import text
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.report.row import SETTINGS
 
     lines = []
     for host in hosts:
         if _is_changed(host, hostvars[host]):
             results = {STARTED: _started_together(host, hostvars[host]), WAITED: _together(hostvars[host], WAITED)}
-            settings = _jobs(host, results).get(report.SETTINGS) or {}
+            settings = _jobs(host, results).get(SETTINGS) or {}
             changes = [*results[STARTED].get("changes", ()), *(settings.get("result") or {}).get("changes", ())]
-            lines += [report.change_line(host, change) for change in changes]
+            lines += [text.change_line(host, change) for change in changes]
     return lines
 
 
@@ -151,7 +222,7 @@ def _jobs(host: str, results: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapp
 
 def _failure(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What stopped a table: a problem known before, a job that failed, or its settings."""
-    from ansible_collections.tableferry.aws.plugins.module_utils.core import report
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.report import row
 
     outlook = (variables.get(OUTLOOK) or {}).get(host) or {}
     if outlook.get("reason"):
@@ -159,8 +230,8 @@ def _failure(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any] | Non
     results = _results(host, variables)
     failed = variables.get(NOTE) or next((found for found in results.values() if found.get("failed")), None)
     if failed:
-        return failure_note(failed)
-    words = settings_problem(_jobs(host, results).get(report.SETTINGS) or {})
+        return {**failure_note(failed), "next_step": str(failed.get("next_step") or "")}
+    words = settings_problem(_jobs(host, results).get(row.SETTINGS) or {})
     return {"msg": words, "ferry_status": "failed"} if words else None
 
 
@@ -173,11 +244,14 @@ def settings_problem(job: Mapping[str, Any]) -> str:
     return ""
 
 
-def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-    from ansible_collections.tableferry.aws.plugins.module_utils.core import migration, report
+def _row(host: str, variables: Mapping[str, Any], way: Any) -> dict[str, Any]:
+    from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.report import row as rows
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.report.left_to_do import left_to_do
 
     results = _results(host, variables)
     asked = str(read_if_sound(variables, "ferry_method") or migration.AUTO)
+    asked = str(((variables.get(PLANNED) or {}).get("methods") or {}).get(host, asked))
     judgement = results[JUDGED]
     jobs = _jobs(host, results)
     if is_foreseen(jobs.values()):
@@ -185,14 +259,32 @@ def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         first = "" if results[STARTED].get("obstacle_error") == "Held" else "Fix this first: "
         reason = f"{first}{left}" if left else "Check mode: nothing was changed."
         judgement = {"status": "planned", "reason": reason}
-    row = report.row(
+    row = rows.row(
         host,
         migration.method_used(jobs) or str(results[STARTED].get("method") or migration.chosen(asked)),
         judgement=judgement if "status" in judgement else None,
         jobs=jobs,
+        spans=(results[WAITED].get("spans") or {}).get(host) or {},
         failure=_failure(host, variables),
+        way=way,
     )
-    return {**row, "changed": _is_changed(host, variables)}
+    known = rows.settings_of_source(jobs)
+    steps = left_to_do(row, known, datetime.now(UTC), _staged(row["method"], _staging(host, variables)))
+    return {**row, "changed": _is_changed(host, variables), "to_do": steps}
+
+
+def _staged(method: str, staging: Mapping[str, Any]) -> list[str]:
+    """What a table's ``method`` leaves in the accounts, in words."""
+    from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
+
+    words = {
+        "staged": f"What was staged in the bucket {staging.get('bucket') or ''} is removed by the playbook cleanup, or"
+        " by the bucket's lifecycle rule.",
+        "backed_up": "Its recovery points are kept for ferry_backup_days and ferry_copy_days; the playbook cleanup with"
+        " ferry_remove_recovery_points removes them sooner.",
+    }
+    found = words.get(migration.data_needs(method))
+    return [found] if found else []
 
 
 def _left_to_the_user(started: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
@@ -234,14 +326,14 @@ def judged_in_the_wait(jobs: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 def report_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """The rows as lines of a table, followed by notes, what was not carried, drift, and a summary."""
-    from ansible_collections.tableferry.aws.plugins.module_utils.core import report
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.report import text
 
     found = list(rows)
-    left = [f"not carried: {line}" for line in report.not_carried(found)]
-    notes = [f"note: {line}" for line in report.noted(found)]
-    drift = [f"drift: {line}" for line in report.drifted(found)]
-    applied = [f"applied: {line}" for line in report.applied(found)]
-    return [*report.text_table(found).splitlines(), *notes, *left, *drift, *applied, report.summary(found)]
+    left = [f"not carried: {line}" for line in text.not_carried(found)]
+    notes = [f"note: {line}" for line in text.noted(found)]
+    drift = [f"drift: {line}" for line in text.drifted(found)]
+    applied = [f"applied: {line}" for line in text.applied(found)]
+    return [*text.text_table(found).splitlines(), *notes, *left, *drift, *applied, text.summary(found)]
 
 
 def failure_note(result: Mapping[str, Any], task: str = "", side: str = "", account_id: str = "") -> dict[str, str]:
@@ -291,6 +383,7 @@ class FilterModule:
             "report_changed": report_changed,
             "report_changes": report_changes,
             "report_lines": report_lines,
+            "report_places": report_places,
             "report_problems": report_problems,
             "repair_places": repair_places,
             "run_places": run_places,

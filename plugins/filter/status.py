@@ -71,7 +71,7 @@ def status_overview(
     host why its tables are not shown.
     """
     from ansible_collections.tableferry.aws.plugins.module_utils.core.record import status
-    from ansible_collections.tableferry.aws.plugins.module_utils.core.report import status_table
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.report.text import status_table
 
     failures: dict[str, str] = dict(problems)
     answers: dict[str, dict[str, Any]] = {}

@@ -25,11 +25,12 @@ from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import (
     AccountChecks,
     RenderedSides,
     Sides,
+    call_log_path,
+    completed,
     options_of,
     pair_place,
     place_of,
     resolved,
-    tagged,
 )
 
 PREFIX = "ferry_"
@@ -66,6 +67,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_transform_show_values": {"type": "bool"},
     "ferry_on_collision": {"type": "str", "choices": ["refuse", "any"]},
     "ferry_destination_key": {"type": "dict"},
+    "ferry_merge": {"type": "bool"},
     # The wheels are a variable of their own: one folder serves every table.
     "ferry_spark": {
         "type": "dict",
@@ -91,8 +93,16 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_manage_accounts": {"type": "bool"},
     "ferry_manage_source_policy": {"type": "bool"},
     "ferry_expect": {"type": "str", "choices": ["migrated", "copied", "refused", "failed"]},
-    "ferry_report_path": {"type": "str"},
+    "ferry_report_dir": {"type": "str"},
+    "ferry_iac": {"type": "list", "elements": "str", "choices": ["terraform", "cloudformation"]},
+    "ferry_debug_calls": {"type": "bool"},
+    "ferry_permissions_dir": {"type": "str"},
     "ferry_status_path": {"type": "str"},
+    "ferry_plan": {"type": "str"},
+    "ferry_plan_path": {"type": "str"},
+    "ferry_plan_permissions": {"type": "bool"},
+    "ferry_plan_strict": {"type": "bool"},
+    "ferry_prices": {"type": "raw"},
     "ferry_wait_timeout": {"type": "int"},
     "ferry_take_over": {"type": "str"},
     "ferry_adopt": {"type": "bool"},
@@ -130,6 +140,10 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_hosts": {"type": "str"},
     "ferry_serial": {"type": "raw"},
 }
+# Variables of former versions, and what takes their place.
+RENAMED = {
+    "ferry_report_path": "ferry_report_dir, the folder that report.html, report.md and report.json are written to",
+}
 # What tables must share to be served by one staging area, and by one pair of vaults.
 PAIR = (
     "ferry_source",
@@ -165,6 +179,8 @@ PAIR = (
 )
 PLAN_OF = ("ferry_source", "ferry_destination", "ferry_migration_id")  # what tables of one backup plan share
 OPEN = ("pending", "running")
+PLANNED = "plan_tables_planned"  # what the role plan_tables registers, once for all hosts
+OPEN_METHOD = "auto"  # the method that a plan chooses
 SPARK = "spark"  # the need of tables that a Spark job fills
 # What the role cleanup_table registers for a table, by what was made for it in the accounts.
 CLEANED = {"staged": "cleanup_table_removed", "backed_up": "cleanup_table_recovery_points"}
@@ -211,11 +227,13 @@ def repairs(value: Any) -> str:
         raise AnsibleFilterError(f"{value!r} is none of true, false and racing: use one of these.") from error
 
 
-def account_options(account: Any, tags: Any = None) -> dict[str, Any]:
+def account_options(account: Any, tags: Any = None, debug_calls: Any = False, report_dir: Any = "") -> dict[str, Any]:
     """The options of an account as a dictionary. As those of a verb they may be a text, JSON or key=value.
 
-    ``tags`` are added to those of the account, which win."""
-    return dict(tagged(check_type_dict(plain(account)), plain(tags)))
+    ``tags`` are added to those of the account, which win. With ``debug_calls`` its calls are noted in a file beside
+    the report."""
+    log = call_log_path(plain(debug_calls), plain(report_dir))
+    return dict(completed(check_type_dict(plain(account)), plain(tags), log))
 
 
 def table_names(host: str, variables: Mapping[str, Any]) -> tuple[str, str]:
@@ -268,6 +286,18 @@ def meant(variables: Mapping[str, Any], name: str) -> Any:
     return value
 
 
+def planned_methods(variables: Mapping[str, Any]) -> Mapping[str, str]:
+    """The methods that a plan has chosen, by host; ``variables`` are those of any host of its play."""
+    return plain((variables.get(PLANNED) or {}).get("methods") or {}) if PLANNED in variables else {}
+
+
+def method_of(host: str, variables: Mapping[str, Any], planned: Mapping[str, str]) -> str:
+    """The method of a host's table: what the user names, else what a plan has chosen, else ``auto``. Raises one of
+    ``BROKEN``."""
+    asked = str(read(variables, "ferry_method") or OPEN_METHOD)
+    return planned.get(host, asked) if asked == OPEN_METHOD else asked
+
+
 def data_needs(method: Any) -> str:
     """What the data of a table of ``method`` needs in the accounts: ``staged`` a staging bucket, ``backed_up`` vaults,
     empty neither."""
@@ -296,21 +326,38 @@ def pair_tables(
     still to be done: a finished one needs nothing, and one that is being filled what its own method needs.
     """
     found: dict[str, list[str]] = {"staged": [], "backed_up": [], SPARK: []}
-    by_record = _needs_by_record(status or {})
+    by_record, parts = _needs_by_record(status or {}), _parts_by_record(hostvars, pairs, status or {})
+    planned = planned_methods(hostvars[first])
     for host, owner in pairs.items():
         variables = hostvars[host]
         if owner != first:
             continue
         source, destination = table_names(host, variables)
         needs = by_record.get(destination)
-        if needs is None:
-            needs = _needs(read(variables, "ferry_method"))
+        if needs is None or not parts.get((destination, source), True):
+            needs = _needs(method_of(host, variables, planned))
         for need, result in CLEANED.items():
             if need in needs or (read(variables, result) or {}).get("recorded"):
                 found[need].append(source)
-        if SPARK in needs:
+        if SPARK in needs or (read(variables, CLEANED["staged"]) or {}).get("job_role"):
             found[SPARK].append(source)
     return found
+
+
+def _parts_by_record(
+    hostvars: HostVars, pairs: Mapping[str, str], status: Mapping[str, Any]
+) -> dict[tuple[str, str], bool]:
+    """Whether the record says that the part of a source is done, by the names of the destination and the source table:
+    of tables that are merged of several sources."""
+    merged = {row["name"]: row.get("parts") or {} for row in status.get("tables") or ()}
+    names = [table_names(host, hostvars[host]) for host in pairs if meant(hostvars[host], "ferry_merge") is True]
+    return {
+        (destination, source): any(
+            state == "filled" and arn.endswith(f":table/{source}") for arn, state in merged[destination].items()
+        )
+        for source, destination in names
+        if destination in merged
+    }
 
 
 def _needs_by_record(status: Mapping[str, Any]) -> dict[str, set[str]]:
@@ -371,19 +418,42 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars, sides: Sides | 
         Display().warning(warning)
     for host, words in _plan_problems(problems, hostvars, sides).items():
         problems[host].append(words)
-    # Which table should get the name cannot be decided here: all of them are refused.
     for rivals in owners.values():
-        for host in rivals if len(rivals) > 1 else ():
-            others = ", ".join(other for other in rivals if other != host)
-            destination = table_names(host, hostvars[host])[1]
-            problems[host].append(
-                f"{destination} is also the destination table of {others}; set ferry_destination_table"
-            )
+        for host, words in (_rivalry(rivals, hostvars, sides) if len(rivals) > 1 else {}).items():
+            problems[host].append(words)
     return {
         host: f"{host}: {'; '.join(found)}. Correct the inventory and run again."
         for host, found in problems.items()
         if found
     }
+
+
+def _rivalry(rivals: list[str], hostvars: HostVars, sides: Sides) -> dict[str, str]:
+    """What is wrong with each of several hosts that have one destination table. Which table should get the name cannot
+    be decided here: all of them are refused, unless each is to be merged, of a source of its own."""
+    found, merged = {}, [host for host in rivals if meant(hostvars[host], "ferry_merge") is True]
+    places = {host: same_text([place_of(sides, host, "ferry_source"), _source_of(host, hostvars)]) for host in rivals}
+    for host in rivals:
+        others = [other for other in rivals if other != host]
+        twice = [other for other in others if places[other] == places[host]]
+        destination = table_names(host, hostvars[host])[1]
+        if len(merged) < len(rivals):
+            ways = "set ferry_destination_table" + (", or ferry_merge on each of them" if merged else "")
+            found[host] = f"{destination} is also the destination table of {', '.join(others)}; {ways}"
+        elif twice:
+            found[host] = f"{destination} is merged twice of the same source table, also by {', '.join(twice)}"
+        elif not read(hostvars[host], "ferry_transform"):
+            found[host] = (
+                f"{destination} is merged with {', '.join(others)}; set ferry_transform, with a step that lets the keys"
+                ' of each source begin with a text of its own, such as set: {pk: "TENANT#acme#{pk}"}'
+            )
+        elif len({meant(hostvars[each], "ferry_migration_id") for each in rivals}) > 1:
+            found[host] = f"{destination} is merged with {', '.join(others)}; give them the same ferry_migration_id"
+    return found
+
+
+def _source_of(host: str, hostvars: HostVars) -> str:
+    return table_names(host, hostvars[host])[0]
 
 
 def _plan_problems(problems: Mapping[str, list[str]], hostvars: HostVars, sides: Sides) -> dict[str, str]:
@@ -428,8 +498,9 @@ def _problems(variables: Mapping[str, Any], sides: Mapping[str, Any], unknown: I
     found += [
         f"{name} is not a variable of TableFerry (did you mean {close}?)"
         for name in unknown
-        if (close := _close_to(name))
+        if name not in RENAMED and (close := _close_to(name))
     ]
+    found += [f"{name} is no variable any more: set {RENAMED[name]}" for name in unknown if name in RENAMED]
     return found
 
 
@@ -477,7 +548,7 @@ def unread_variables(names: Mapping[str, Iterable[str]]) -> str:
     found: dict[str, list[str]] = {}
     for host, unknown in names.items():
         for name in unknown:
-            if not _close_to(name):
+            if name not in RENAMED and not _close_to(name):
                 found.setdefault(name, []).append(host)
     if not found:
         return ""
@@ -551,7 +622,7 @@ def _lacking(host: str, variables: Mapping[str, Any], account: Mapping[str, Any]
     failures = [read(account, f"{side}_account_failures") or {} for side in ("destination", "source")]
     if not any(failures):
         return {}
-    method, prepared = read(variables, "ferry_method"), read(account, "migrate_tables")
+    method, prepared = method_of(host, variables, planned_methods(account)), read(account, "migrate_tables")
     needs, spark = data_needs(method), SPARK in _needs(method)
     if needs and prepared:
         # By its record it may need something else than by its method now, or nothing any more.

@@ -11,22 +11,32 @@ test compares. Made here they cost a tenth: a template costs a millisecond, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
+import yaml
+from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.validation import check_type_dict, check_type_int
 
 from ansible_collections.tableferry.aws.plugins.filter.report import is_foreseen, item_jobs, judged_in_the_wait
 from ansible_collections.tableferry.aws.plugins.filter.tables import (
     OPEN,
+    OPEN_METHOD,
+    PLANNED,
     SIDES,
     account_options,
-    data_needs,
     file_name,
+    planned_methods,
     switch,
     table_names,
 )
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, plain, read
-from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import RenderedSides, Sides, options_of
+from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import (
+    RenderedSides,
+    Sides,
+    account_of,
+    options_of,
+)
 
 WAIT_SECONDS = 86400
 # Options of migration_start by the variables that they are, where the verb's default is the variable's.
@@ -45,6 +55,7 @@ _STARTING = {
     "transform_show_values": "ferry_transform_show_values",
     "on_collision": "ferry_on_collision",
     "destination_key": "ferry_destination_key",
+    "merge": "ferry_merge",
     "migration_id": "ferry_migration_id",
     "export_max_age": "ferry_export_max_age",
     "point_in_time_recovery_wait": "ferry_pitr_wait",
@@ -96,14 +107,63 @@ def tables_to_start(
     """
     found = []
     rendered = RenderedSides(hostvars)
+    hosts = list(hosts)
+    planned = planned_methods(hostvars[hosts[0]]) if hosts else {}
     for host in hosts:
         if not outlook[host]["reason"]:
             variables, staging = hostvars[host], plain(outlook[host]["staging"])
             accounts = options_of(sides, host) if sides else rendered.of(host, SIDES)
-            found.append(
-                {"name": host, **_sides(accounts, staging), "options": _start_options(host, variables, staging)}
-            )
+            options = _start_options(host, variables, staging, planned)
+            found.append({"name": host, **_sides(accounts, staging), "options": options})
+    order = {host: at for at, host in enumerate(planned_order(hostvars[hosts[0]]) if hosts else ())}
+    return sorted(found, key=lambda entry: order.get(entry["name"], -1))
+
+
+def planned_order(variables: Mapping[str, Any]) -> list[str]:
+    """The hosts in the order in which a plan would begin their tables; ``variables`` are those of any host."""
+    return list(plain((variables.get(PLANNED) or {}).get("order") or [])) if PLANNED in variables else []
+
+
+def tables_to_plan(
+    hosts: Iterable[str],
+    hostvars: HostVars,
+    problems: Mapping[str, str],
+    sides: Sides | None = None,
+    which: Literal["all", "open"] = "all",
+) -> list[dict[str, Any]]:
+    """The entries of migration_plan for the hosts: ``all``, or those whose method is left ``open``.
+
+    ``problems`` is of ``inventory_problems``, ``sides`` of ``known_sides``: the accounts that were asked who they are.
+    """
+    found: list[dict[str, Any]] = []
+    rendered = RenderedSides(hostvars)
+    for host in hosts:
+        if host in problems:
+            if which == "all":
+                words = problems[host].removeprefix(f"{host}: ")
+                found.append({"name": host, "source": {}, "destination": {}, "problem": words})
+            continue
+        variables = hostvars[host]
+        if which == "open" and _method_asked(variables) != OPEN_METHOD:
+            continue
+        accounts = options_of(sides, host) if sides else rendered.of(host, SIDES)
+        who = {side: account_of(sides, host, f"ferry_{side}") if sides else {} for side in ("source", "destination")}
+        staging = {
+            "source_account_id": who["source"].get("account_id"),
+            "owner": who["destination"].get("account_id"),
+        }
+        options = _start_options(host, variables, {"bucket": read(variables, "ferry_staging_bucket")}, {})
+        about = {
+            "prepared": _is_on(variables, "ferry_manage_accounts", True),
+            "managed": bool(read(variables, "ferry_management")),
+        }
+        found.append({"name": host, **_sides(accounts, staging), "options": options, **about})
     return found
+
+
+def _method_asked(variables: Mapping[str, Any]) -> str:
+    """The method as the user names it; that of the role move_table counts before the variable."""
+    return str(read(variables, "move_table_method") or read(variables, "ferry_method") or OPEN_METHOD)
 
 
 def tables_to_wait(
@@ -212,7 +272,9 @@ def _folders(variables: Mapping[str, Any]) -> list[str]:
     return [playbook, str(read(variables, "inventory_dir") or playbook)]
 
 
-def _start_options(host: str, variables: Mapping[str, Any], staging: Mapping[str, Any]) -> dict[str, Any]:
+def _start_options(
+    host: str, variables: Mapping[str, Any], staging: Mapping[str, Any], planned: Mapping[str, str]
+) -> dict[str, Any]:
     source, destination = table_names(host, variables)
     directory = read(variables, "ferry_differences_dir", "tableferry-differences")
     staged = {"bucket": "bucket", "bucket_owner": "owner", "kms_key_arn": "kms_key_arn"}
@@ -221,6 +283,7 @@ def _start_options(host: str, variables: Mapping[str, Any], staging: Mapping[str
         "destination_table": destination,
         **{option: staging[name] for option, name in staged.items() if staging.get(name)},
         **_given(variables, _STARTING),
+        **({"method": planned[host]} if host in planned and _method_asked(variables) == OPEN_METHOD else {}),
         # While changes are synced, the destination must not expire items by itself.
         "defer": ["time_to_live"] if _is_on(variables, "ferry_sync", False) else [],
         "enable_point_in_time_recovery": _is_on(variables, "ferry_enable_point_in_time_recovery", True),
@@ -238,10 +301,9 @@ def _start_options(host: str, variables: Mapping[str, Any], staging: Mapping[str
     spark = _spark(variables)
     if spark:
         options["spark"] = spark
-    if data_needs(options.get("method")) == "backed_up":
-        plan = f"tableferry-{options.get('migration_id', 'default')}"
-        planned = {"plan": plan} if _is_on(variables, "ferry_backup_plan", False) else {}
-        options["backup"] = {**_given(variables, _BACKUP), **planned}
+    plan = f"tableferry-{options.get('migration_id', 'default')}"
+    planned_backup = {"plan": plan} if _is_on(variables, "ferry_backup_plan", False) else {}
+    options["backup"] = {**_given(variables, _BACKUP), **planned_backup}
     return {**options, **_of_role("move_table", variables, {*_STARTING, *options, "spark"} - set(staged))}
 
 
@@ -252,13 +314,38 @@ def _spark(variables: Mapping[str, Any]) -> dict[str, Any]:
     return {**chosen, **({"wheels": wheels} if wheels else {})}
 
 
+def prices(given: Any) -> dict[str, Any]:
+    """``ferry_prices`` as the option ``prices`` of migration_plan: a dictionary, or the path of a YAML file. Raises
+    AnsibleFilterError for a file that cannot be read, and for figures that are missing, negative or unknown."""
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.prices import prices_of
+
+    given = plain(given)
+    if isinstance(given, str) and given:
+        try:
+            text = Path(given).expanduser().read_text(encoding="utf-8")
+            given = yaml.safe_load(text)
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise AnsibleFilterError(f"ferry_prices: the file {given} cannot be read: {error}") from error
+        given = given if isinstance(given, Mapping) and "figures" in given else {"figures": given}
+    if given and not isinstance(given, Mapping):
+        raise AnsibleFilterError("ferry_prices is neither a dictionary of figures nor the path of a file with them.")
+    try:
+        prices_of(given or {})
+    except InvalidInput as error:
+        raise AnsibleFilterError(f"ferry_prices: {error}") from error
+    return dict(given or {})
+
+
 class FilterModule:
     """Filters for the verbs that take many tables."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by name."""
         return {
+            "prices": prices,
             "tables_to_judge": tables_to_judge,
+            "tables_to_plan": tables_to_plan,
             "tables_to_start": tables_to_start,
             "tables_to_wait": tables_to_wait,
             "wait_seconds": wait_seconds,

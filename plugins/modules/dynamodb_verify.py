@@ -18,7 +18,12 @@ description:
   - A table whose record says that its fill ended incomplete counts as filled once V(full) finds it equal, after a
     repair by another comparison. The next M(tableferry.aws.migration_start) only carries its settings, and its data is
     not brought anew.
-  - With O(repair) the destination is repaired from the source. In check mode it reports what it would repair.
+  - A table that the method V(glue) or V(emr) filled is compared with the export that it was filled from, as its record
+    says, for as long as that is in the staging bucket. Nothing of the source table is read then, and what was written
+    to it since is no difference. The result says which one it was. An export whose files were changed, or are gone in
+    part, is an error.
+  - With O(repair) the destination is repaired from the source, or from the export that it was compared with. In check
+    mode it reports what it would repair.
 requirements:
   - msgspec
   - xxhash (optional, for faster comparisons)
@@ -32,7 +37,8 @@ options:
     default: full
   repair:
     description:
-      - V(true) puts missing and different items into the destination as the source holds them now. An item that is
+      - V(true) puts missing and different items into the destination as the source holds them now, or as the export
+        does that the destination was compared with. An item that is
         changed in the destination at the same time is left as it is, and the repair fails at the first one, since
         nothing else may write to the destination meanwhile.
       - V(racing) goes on. Each item is replaced on the condition that its attributes are as they were read, up to 150
@@ -103,6 +109,16 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+source_arn:
+  description: The ARN of the source table.
+  returned: success
+  type: str
+  sample: arn:aws:dynamodb:eu-west-1:111111111111:table/orders
+destination_arn:
+  description: The ARN of the copy.
+  returned: success
+  type: str
+  sample: arn:aws:dynamodb:eu-west-1:222222222222:table/orders
 level:
   description: How much was compared.
   returned: success
@@ -113,6 +129,12 @@ equal:
   returned: success
   type: bool
   sample: false
+export_time:
+  description: The instant that the export shows with which the destination was compared. Empty if it was compared with
+    the source table.
+  returned: success
+  type: str
+  sample: "2026-11-29T12:00:00+00:00"
 items_source:
   description: The number of items of the source that were compared.
   returned: success
@@ -180,7 +202,7 @@ refused:
   sample: {"3": 2}
 one_way:
   description: Whether the sample has items of the source only, since the transform makes keys that do not tell those of
-    the source. It says nothing of items that only the destination has.
+    the source, or since it is of some files of a large export. It says nothing of items that only the destination has.
   returned: if it is true
   type: bool
   sample: true

@@ -150,6 +150,13 @@ options:
                 vaults, backups and the record table. A copy gets the tags of its source table.
               - They are set when it is created; what is there already is not changed.
             type: dict
+          call_log:
+            description:
+              - A file on the controller that gets a line of JSON when a call to the account is sent, and another one
+                when it is answered, with service, operation, table, HTTP status, ID of the request and milliseconds, to
+                look into faults.
+              - It has no contents of requests and answers, and no credentials.
+            type: path
       # make generate: accounts.destination
       destination:
         description:
@@ -204,6 +211,13 @@ options:
                 vaults, backups and the record table. A copy gets the tags of its source table.
               - They are set when it is created; what is there already is not changed.
             type: dict
+          call_log:
+            description:
+              - A file on the controller that gets a line of JSON when a call to the account is sent, and another one
+                when it is answered, with service, operation, table, HTTP status, ID of the request and milliseconds, to
+                look into faults.
+              - It has no contents of requests and answers, and no credentials.
+            type: path
   wait_timeout:
     description:
       - How long to wait, in seconds. A job that is still running continues, and the next run finds it.
@@ -268,6 +282,12 @@ poll_calls:
   returned: success
   type: dict
   sample: {export: {list: 12, describe: 3, result: 100, rounds: 6, largest_round: 4, bound: 5}}
+spans:
+  description: For each table and kind of job that was waited for, from when to when, by AWS's time. The end is empty
+    where the wait did not see it.
+  returned: success
+  type: dict
+  sample: {orders: {settings: ["2026-10-08T12:00:00+00:00", "2026-10-08T12:00:09+00:00"]}}
 
 # make generate: failed_table
 table:

@@ -145,6 +145,14 @@ recorded:
   type: bool
   sample: true
 
+job_role:
+  description:
+    - Whether the record of the table has Spark jobs, whose role M(tableferry.aws.spark_environment) removes, whatever
+      method is set now.
+  returned: success
+  type: bool
+  sample: false
+
 # make generate: failed_table
 table:
   description: The table concerned. Empty if the whole account is.

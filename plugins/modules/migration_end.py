@@ -78,6 +78,13 @@ options:
                 vaults, backups and the record table. A copy gets the tags of its source table.
               - They are set when it is created; what is there already is not changed.
             type: dict
+          call_log:
+            description:
+              - A file on the controller that gets a line of JSON when a call to the account is sent, and another one
+                when it is answered, with service, operation, table, HTTP status, ID of the request and milliseconds, to
+                look into faults.
+              - It has no contents of requests and answers, and no credentials.
+            type: path
 
       record_table:
         description:

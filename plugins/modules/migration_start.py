@@ -80,6 +80,14 @@ options:
     type: dict
     version_added: 0.3.0
     suboptions:
+      end:
+        description:
+          - With V(table) the job writes the items into the table, with its write capacity.
+          - With V(import) the job writes the changed items to the staging bucket, and an import makes the table of
+            them, which takes no write units. A table with local secondary indexes is refused.
+        type: str
+        choices: [table, import]
+        default: table
       engine:
         description:
           - On EMR, V(serverless) runs the job on EMR Serverless, and V(cluster) on a cluster of its own that ends with
@@ -320,6 +328,17 @@ options:
     type: str
     choices: [once, report, apply]
     default: once
+    version_added: 0.3.0
+  merge:
+    description:
+      - Whether other sources may be merged into the same destination table. It must be V(true) for each of them, from
+        the first on, and their keys must be apart for certain. That is where O(transform) lets the same key attribute
+        of each begin with a constant text, none of which is the beginning of another one.
+      - One part is brought after the other. Each is compared with its own source, and what is done is not brought
+        again. The table has the settings of the first one; in which ones the others differ is in their settings left.
+      - For methods that change items. All sources must make the same key and the same indexes.
+    type: bool
+    default: false
     version_added: 0.3.0
 seealso:
   - module: tableferry.aws.job_wait

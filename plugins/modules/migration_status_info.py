@@ -119,6 +119,13 @@ options:
                 vaults, backups and the record table. A copy gets the tags of its source table.
               - They are set when it is created; what is there already is not changed.
             type: dict
+          call_log:
+            description:
+              - A file on the controller that gets a line of JSON when a call to the account is sent, and another one
+                when it is answered, with service, operation, table, HTTP status, ID of the request and milliseconds, to
+                look into faults.
+              - It has no contents of requests and answers, and no credentials.
+            type: path
 seealso:
   - module: tableferry.aws.record_cleanup
 extends_documentation_fragment:
@@ -225,6 +232,13 @@ tables:
       returned: always
       type: dict
       sample: {from: "2026-01-31T07:00:00+00:00", to: "2026-01-31T07:00:00+00:00"}
+    parts:
+      description:
+        - Of a table that is merged of several sources, how far each of them is, by the ARN of its table. V(filled) is
+          one that is done. Other tables have none.
+      returned: always
+      type: dict
+      sample: {}
     since:
       description:
         - When the first job of the present attempt was begun, or the run that holds the table. For a table without a

@@ -13,10 +13,11 @@ author:
   - TableFerry contributors (@tableferry)
 description:
   - Creates the role C(tableferry-spark), which AWS Glue and EMR Serverless may assume, tagged C(tableferry:managed). An
-    inline policy of each Region lets it read what was staged, write below C(tableferry/spark/work/) of the bucket and
+    inline policy of each Region lets it read what was staged, write below its own folder in C(tableferry/spark/) and
     put items into the tables. To a role with that tag only what is missing is added. A role without it is refused.
   - With O(state=absent) it removes the jobs of AWS Glue and the applications of EMR Serverless that the migration
-    made, the objects below C(tableferry/spark/) of the bucket and the role, each when no table needs it any more.
+    made, the objects below the folder of account and Region in C(tableferry/spark/) of the bucket and the role, each
+    when no table needs it any more.
 options:
   destination:
     required: true

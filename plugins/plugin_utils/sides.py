@@ -11,11 +11,14 @@ hundred tables, and with one that gives fresh keys a hundred accounts that look 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.validation import check_type_dict
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import BROKEN, HostVars, plain
 
@@ -24,6 +27,7 @@ Sides = Mapping[str, Any]  # as ``resolved`` returns them
 # The variables that are accounts, by the side that messages about them name.
 SIDES = {"ferry_source": "source", "ferry_destination": "destination", "ferry_management": "source"}
 TAGS = "ferry_tags"
+DEBUG_CALLS, REPORT_DIR = "ferry_debug_calls", "ferry_report_dir"  # whether calls are noted, and beside what
 _TEMPLATE = re.compile(r"\{[{%]")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _LOOKUPS = {"lookup", "query", "q"}
@@ -45,9 +49,11 @@ OWN = (
     "judge_table_",
     "migrate_",
     "move_table_",
+    "plan_tables_",
     "remove_records_",
     "report_migration_",
     "restore_table_",
+    "show_permissions_",
     "show_status_",
     "source_account_",
     "verify_table_",
@@ -67,7 +73,11 @@ class RenderedSides:
         """The account variables among ``names`` that the host has, by name. Raises one of ``BROKEN``."""
         raw = getattr(self._hostvars, "raw_get", self._hostvars.__getitem__)(host)
         tags = self._read(host, TAGS, raw) if TAGS in raw else {}
-        return {name: tagged(self._read(host, name, raw), tags) for name in names if name in raw}
+        log = ""
+        if DEBUG_CALLS in raw:
+            variables = self._hostvars[host]
+            log = call_log_path(plain(variables[DEBUG_CALLS]), plain(variables.get(REPORT_DIR, "")))
+        return {name: completed(self._read(host, name, raw), tags, log) for name in names if name in raw}
 
     def destination_if_sound(self, host: str) -> Any:
         """The destination of the host; None where it is not set or cannot be read."""
@@ -89,13 +99,34 @@ class RenderedSides:
         return value
 
 
-def tagged(account: Any, tags: Any) -> Any:
-    """The options of an account with the ``tags`` of ``ferry_tags``; those of its own win. What is no mapping is left
-    for the validation to refuse."""
-    own = account.get("tags") or {} if isinstance(account, Mapping) else None
+def completed(account: Any, tags: Any, call_log: str) -> Any:
+    """The options of an account with the ``tags`` of ``ferry_tags`` and the ``call_log`` of ``ferry_debug_calls``; its
+    own win. What is no mapping is left for the validation to refuse."""
+    if not isinstance(account, Mapping):
+        return account
+    account = {"call_log": call_log, **account} if call_log else account
+    own = account.get("tags") or {}
     if not tags or not isinstance(tags, Mapping) or not isinstance(own, Mapping):
         return account
     return {**account, "tags": {**tags, **own}}
+
+
+def call_log_path(debug_calls: Any, report_dir: Any) -> str:
+    """The file that notes the calls of this run, beside the report; "" where ``debug_calls`` does not ask for it.
+
+    Raises AnsibleFilterError for what is neither true nor false."""
+    try:
+        if not boolean(debug_calls):
+            return ""
+    except TypeError as error:
+        raise AnsibleFilterError(f"{DEBUG_CALLS} is {debug_calls!r}: use true or false.") from error
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.record import lease, process
+
+    folder = os.path.dirname(os.path.abspath(os.path.expanduser(str(report_dir)))) if report_dir else os.getcwd()
+    if folder == os.path.dirname(os.devnull):  # the report goes to a device
+        folder = os.getcwd()
+    run = lease.run_id(process.describe(process.playbook()))
+    return os.path.join(folder, f"tableferry-calls-{run}.jsonl")
 
 
 def _as_mapping(value: Any) -> Any:
@@ -171,7 +202,7 @@ def place_of(sides: Sides, host: str, name: str) -> str:
         return ""
     options = account["options"]
     if isinstance(options, Mapping):
-        options = {name: value for name, value in options.items() if name != "tags"}
+        options = {name: value for name, value in options.items() if name not in ("tags", "call_log")}
     if not account.get("account_id"):
         return _text(options)
     endpoint = str(options.get("endpoint_url") or "").rstrip("/")
@@ -219,11 +250,10 @@ class AccountChecks:
         if len(set(filter(None, partitions))) > 1:
             from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
 
-            chosen = migration.chosen(method or migration.AUTO)
-            if migration.data_needs(chosen):
+            if method not in ("", migration.AUTO) and migration.data_needs(method):
                 here, there = partitions
                 return [
-                    f"the method {chosen} does not work between the partitions {here} and {there} of the two Regions;"
+                    f"the method {method} does not work between the partitions {here} and {there} of the two Regions;"
                     " set ferry_method: direct"
                 ]
         return []

@@ -17,6 +17,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import sdk
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.harmless import harmless
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import Verb
 from ansible_collections.tableferry.aws.plugins.plugin_utils.secrets import register_secrets, without
@@ -87,7 +88,7 @@ class VerbAction(ActionBase):
             self._validated(arguments, hidden),
             check_mode=bool(self._task.check_mode),
             diff=bool(self._task.diff),
-            progress=lambda line: self._display.display(without(line, hidden), stderr=for_machines()),
+            progress=lambda line: self._display.display(harmless(without(line, hidden)), stderr=for_machines()),
         )
         if self.verb.hands_out_credentials:
             hidden -= set(response.get("credentials", {}).values())

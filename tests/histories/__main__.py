@@ -12,19 +12,19 @@ import time
 from collections import Counter
 
 from tests.histories.history import Violation, play, shrunk
-from tests.histories.plan import METHODS, draw
+from tests.histories.plan import METHODS, SPARK_METHODS, draw
 
 
 def main() -> int:
     """Play the histories asked for; 1 where one broke a promise."""
     options = argparse.ArgumentParser(prog="python -m tests.histories", description=__doc__)
-    options.add_argument("--method", choices=METHODS, action="append", help="all, if it is left out")
+    options.add_argument("--method", choices=(*METHODS, *SPARK_METHODS), action="append", help="all, if it is left out")
     options.add_argument("--count", type=int, default=10_000, help="histories of each method")
     options.add_argument("--seed", type=int, default=1, help="of the first one; the others follow")
     options.add_argument("--shown", type=int, default=3, help="violations of each kind that are shrunk and printed")
     chosen = options.parse_args()
     failed = False
-    for method in chosen.method or METHODS:
+    for method in chosen.method or (*METHODS, *SPARK_METHODS):
         failed |= _played(method, chosen.seed, chosen.count, chosen.shown)
     return int(failed)
 

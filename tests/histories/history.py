@@ -21,8 +21,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record 
 from lab.request_log import StartedJob, is_mutating
 from tests.histories import stand_ins
 from tests.histories.controller import LOOKS_NEW, Controller
-from tests.histories.plan import BESIDE, TABLE, Fault, Plan, PlannedRun
+from tests.histories.plan import BESIDE, SPARK_METHODS, TABLE, Fault, Plan, PlannedRun
 from tests.histories.promises import Broken, difference
+from tests.histories.spark import SPARK_JOBS, STEPS, add_spark, outcome_of, plan_of
 from tests.histories.turns import Turns
 from tests.histories.user import User
 from tests.unit.on_lab.in_process import InProcess
@@ -30,7 +31,8 @@ from tests.unit.on_lab.methods.backup.ready import Ready
 from tests.unit.on_lab.staged import Staged
 
 RECORDS = "tableferry"
-FILLS = ("import", "restore")
+FILLS = ("import", "restore", *SPARK_JOBS)
+INSTANT = ("s3", "glue", "emr")  # whose items are those of one moment
 DONE = ("done", "following", "handed_over")
 LIMIT = 40_000.0  # seconds of the world for the runs of a plan: a lease, a fence and a wait for each
 LAST_RUNS = 6  # runs that nothing disturbs, of which one must end the migration
@@ -115,12 +117,15 @@ class World:
 
         def begun(job: StartedJob) -> None:
             add(job)
+            if job.kind in SPARK_JOBS:
+                job = job._replace(resource=f"table/{plan_of(self.aws, job).table}")
             beside = self.record(BESIDE) if any(run.copy == BESIDE for run in self.plan.runs) else None
             records = [record for record in (self.record(), beside) if record is not None]
-            if job.kind == "import":
+            if job.kind == "import" or job.kind in SPARK_JOBS:
                 records = [record for record in records if job.resource.endswith(f"/{record.name}")]
+            kind = SPARK_JOBS.get(job.kind, job.kind)
             expected = [
-                record for record in records if any(entry.is_open and entry.kind == job.kind for entry in record.jobs)
+                record for record in records if any(entry.is_open and entry.kind == kind for entry in record.jobs)
             ]
             attempts = frozenset(f"{record.attempt} of {record.name}" for record in expected)
             self.note("AWS", f"begins {job.kind}, attempt {_words(attempts)}: {job.id[-20:]}")
@@ -132,7 +137,10 @@ class World:
 
     def _made(self) -> Staged:
         backups = "backup" in (self.plan.method, *(run.method for run in self.plan.runs))
-        return Ready({}, **TIMINGS) if backups else Staged({}, False, **TIMINGS)
+        made = Ready({}, **TIMINGS) if backups else Staged({}, False, **TIMINGS)
+        if self.plan.method in SPARK_METHODS:
+            add_spark(made, random.Random(f"spark {self.plan.seed}").choice(STEPS))
+        return made
 
     # What happened
 
@@ -322,7 +330,7 @@ class World:
             return  # it is being deleted
         as_of = dict(record.data_as_of)
         wrong = difference(
-            have, self.user.versions, as_of, instant=record.method == "s3" and "comparison" not in record.evidence
+            have, self.user.versions, as_of, instant=record.method in INSTANT and "comparison" not in record.evidence
         )
         if wrong:
             self.broken(f"migrated without all items: {wrong}; data_as_of {as_of}")
@@ -371,6 +379,8 @@ class World:
         if job.kind == "import":
             described = self.aws.client("dynamodb", "destination").describe_import(ImportArn=job.id)
             return str(described["ImportTableDescription"]["S3BucketSource"]["S3KeyPrefix"])
+        if job.kind in SPARK_JOBS:
+            return plan_of(self.aws, job).files[0].key
         restore = self.aws.client("backup", "destination").describe_restore_job(RestoreJobId=job.id)
         return str(restore["RecoveryPointArn"])
 
@@ -393,6 +403,8 @@ class World:
         if job.kind == "copy":
             found = backup.describe_copy_job(CopyJobId=job.id)["CopyJob"]
             return _seconds(found.get("CompletionDate")), found["State"] == "COMPLETED"
+        if job.kind in SPARK_JOBS:
+            return outcome_of(self.aws, job)
         found = backup.describe_restore_job(RestoreJobId=job.id)
         return _seconds(found.get("CompletionDate")), found["Status"] == "COMPLETED"
 
@@ -481,8 +493,8 @@ def _words(attempts: Attempts) -> str:
 
 
 def _made_by(job: StartedJob) -> str:
-    """The table that an import makes; empty for other jobs."""
-    return job.resource.rpartition("/")[2] if job.kind == "import" else ""
+    """The table that an import makes, or a Spark job fills; empty for other jobs."""
+    return job.resource.rpartition("/")[2] if job.kind in ("import", *SPARK_JOBS) else ""
 
 
 def _names_one(summary: Mapping[str, Any], ids: set[str]) -> bool:

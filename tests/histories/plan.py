@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 METHODS = ("s3", "backup", "direct")
+SPARK_METHODS = ("glue", "emr")  # apart: seeds of the others draw the same histories as before
 TABLE = "orders"
 BESIDE = "beside"  # another destination table of the same source
 CALLS = 130  # about as many as a run makes: a fault at a later call is never met in most runs
@@ -22,12 +23,16 @@ BEGIN = {
     "s3": (("ExportTableToPointInTime", 1), ("ImportTable", 1)),
     "backup": (("StartBackupJob", 1), ("StartCopyJob", 1), ("StartRestoreJob", 1)),
     "direct": (("CreateTable", 2), ("BatchWriteItem", 3), ("BatchWriteItem", 3)),
+    "glue": (("ExportTableToPointInTime", 1), ("CreateTable", 2), ("CreateJob", 1), ("StartJobRun", 1)),
+    "emr": (("ExportTableToPointInTime", 1), ("CreateTable", 2), ("CreateApplication", 1), ("StartJobRun", 1)),
 }
 # Those that change the copy, of the record, of the lease; and the looks before them.
 SETTINGS = {
     "s3": (("TagResource", 2), ("UpdateTimeToLive", 1)),
     "backup": (("TagResource", 1), ("UpdateTimeToLive", 1)),
     "direct": (("TagResource", 2), ("UpdateTimeToLive", 1), ("UpdateTable", 1)),
+    "glue": (("TagResource", 2), ("UpdateTimeToLive", 1), ("UpdateTable", 1)),
+    "emr": (("TagResource", 2), ("UpdateTimeToLive", 1), ("UpdateTable", 1)),
 }
 KEPT = (("PutItem", 10), ("UpdateItem", 3))
 LOOKS = (("DescribeTable", 18), ("ListContributorInsights", 1), ("ListTagsOfResource", 6))
@@ -35,6 +40,8 @@ POLLS = {
     "s3": (("DescribeExport", 6), ("DescribeImport", 6), ("ListImports", 3)),
     "backup": (("DescribeBackupJob", 4), ("DescribeCopyJob", 4), ("DescribeRestoreJob", 4), ("ListRestoreJobs", 2)),
     "direct": (("Scan", 6),),
+    "glue": (("DescribeExport", 6), ("GetJobRun", 2), ("GetJobRuns", 3), ("PutObject", 5)),
+    "emr": (("DescribeExport", 6), ("GetJobRun", 2), ("ListJobRuns", 3), ("PutObject", 5)),
 }
 # States of the record, how many calls a run makes in each, and how many that change something.
 STATES = (("", 10, 3), ("claimed", 40, 10), ("filling", 20, 6), ("filled", 20, 4), ("settled", 6, 2))

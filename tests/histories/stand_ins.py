@@ -31,7 +31,14 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables i
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs import waiter
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup import judge as backup_judge
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import copy_job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark import (
+    delivery,
+    planning,
+    results,
+    spark_job,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import adopting, background, counting
+from ansible_collections.tableferry.aws.plugins.module_utils.spark.package import Package
 from tests.unit.on_lab import in_process
 from tests.unit.on_lab.record import by_calls
 
@@ -75,15 +82,18 @@ def item_tables(*wanted: tuple[Account, str], bounds: Any = None) -> list[Any]:
 def item_table(account: Account, name: str, bounds: Any = None) -> Any:
     """The table ``name`` of ``account``."""
     table = _ask(account, "describe_table", TableName=name)["Table"]
-    return SimpleNamespace(
+    made = SimpleNamespace(
         account=account,
         name=name,
+        item_count=table["ItemCount"],
         table_id=table["TableId"],
         endpoint=SimpleNamespace(account=account.spec.account_id),
         read_capacity=0,
         size_bytes=0,
         write_capacity=0,
     )
+    made.only = lambda heads: made  # no history merges several sources
+    return made
 
 
 def count_items(table: Any, progress: Callable[[int], None] = lambda _: None, bounds: Any = None) -> int:
@@ -149,11 +159,13 @@ def in_place(now: Callable[[], float]) -> Iterator[None]:
         def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
             return datetime.fromtimestamp(now(), tz or UTC)
 
-    patches = [patch.object(room, "ThreadPoolExecutor", AtOnce) for room in (waiter, background, manifest)]
-    for room in (counting, backup_judge, copy_job):
+    patches = [patch.object(room, "ThreadPoolExecutor", AtOnce) for room in (waiter, background, manifest, results)]
+    for room in (counting, backup_judge, copy_job, spark_job):
         patches += [patch.object(room, "item_table", item_table), patch.object(room, "count_items", count_items)]
     patches.append(patch.object(copy_job, "item_tables", item_tables))
     patches.append(patch.object(copy_job, "copy_items", copy_items))
+    patches.append(patch.object(planning, "endpoint_of", lambda _account, _name: SimpleNamespace(url="https://aws")))
+    patches.append(patch.object(delivery, "build", lambda _wheels="": delivery.Payload(b"script", Package(b"zip"))))
     patches.append(patch.object(adopting, "verify_tables", by_calls.verify_tables))
     patches.append(patch.object(in_process, "time", SimpleNamespace(time=lambda: EPOCH)))
     for name, module in sorted(sys.modules.items()):

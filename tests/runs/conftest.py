@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,12 @@ from tests.runs.playbooks import Migration, prepare
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--mixed-tables 100``: the mixed run of ``test_mixed.py`` with that many tables."""
     parser.addoption("--mixed-tables", type=int, default=12)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """A line for each test that was left out, with the reason."""
+    for report in terminalreporter.stats.get("skipped", ()):
+        terminalreporter.write_line(f"{report.nodeid}: {report.longrepr[2]}")
 
 
 @pytest.fixture

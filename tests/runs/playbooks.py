@@ -55,8 +55,8 @@ class Migration:
     ) -> Iterator[Playbook]:
         """``ansible-playbook`` with ``playbook``, the run ``name``, and more of an ``environment``; killed, if it still
         runs, when the context ends."""
-        report = self.folder / f"{name}.json"
-        extra = {"ferry_report_path": str(report), **variables}
+        report = self.folder / f"{name}-report"
+        extra = {"ferry_report_dir": str(report), **variables}
         command = ["ansible-playbook", playbook, "-i", str(self.inventory), *options]
         output = self.folder / f"{name}.log"
         own = {"ANSIBLE_FORKS": "5", "PYTHONUNBUFFERED": "1", "ANSIBLE_LOCALHOST_WARNING": "false"}
@@ -71,7 +71,7 @@ class Migration:
                 stderr=log,
             ) as process,
         ):
-            yield Playbook(process, output, report)
+            yield Playbook(process, output, report / "report.json")
 
     def items(self) -> list[Mapping[str, Any]]:
         """What stands in the table of the records."""

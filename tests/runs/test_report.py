@@ -6,30 +6,31 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
-from tests.runs.playbooks import Migration
+from tests.runs.playbooks import BUCKET, Migration, client
 
 TABLES = ["customers", "orders"]
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text())
 TIMINGS: dict[str, float] = {}
 
 
 def test_a_report_that_cannot_be_written_starts_nothing_and_fails_nothing_in_the_end(
     migration: Migration, tmp_path: Path
 ) -> None:
-    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
     for options in ((), ("--check",)):
-        with migration.run("tried", *options, ferry_report_path=str(tmp_path / "folder")) as run:
+        with migration.run("tried", *options, ferry_report_dir=str(tmp_path / "file")) as run:
             assert run.wait() == 2, run.output[-4000:]
-        assert f"The report {tmp_path}/folder cannot be written: Is a directory. Nothing was started." in run.output
+        told = f"The report cannot be written to the folder {tmp_path}/file: Not a directory. Nothing was started."
+        assert told in run.output
         assert migration.lab.count(mutating=True) == 0
-        assert list((tmp_path / "folder").iterdir()) == []
-    with migration.run("full", ferry_report_path="/dev/full") as run:
-        assert run.wait() == 0, run.output[-4000:]
-    assert "The report /dev/full cannot be written: No space left on device. It is shown above." in run.output
-    assert "2 tables: 2 migrated" in run.output
+        assert (tmp_path / "file").read_text() == ""
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,61 @@ def test_a_task_of_the_users_own_may_be_begun_with(migration: Migration, tmp_pat
         assert run.wait() == 0, run.output[-4000:]
     assert '"msg": "done"' in run.output
     assert migration.lab.count() == 0
+
+
+def test_the_report_is_a_page_with_a_copy_in_the_bucket_and_verify_and_cleanup_write_into_it(
+    migration: Migration,
+) -> None:
+    folder = migration.folder / "kept"
+    shown = {"environment": {"ANSIBLE_SHOW_CUSTOM_STATS": "true"}, "ferry_report_dir": str(folder)}
+    with migration.run("migrated", ferry_iac=["terraform", "cloudformation"], **shown) as run:
+        assert run.wait() == 0, run.output[-4000:]
+    found = json.loads((folder / "report.json").read_text())
+    assert list(Draft202012Validator(SCHEMA).iter_errors(found)) == []
+    accounts = {side: migration.lab.landscape["accounts"][side]["account_id"] for side in ("source", "destination")}
+    for table in found["tables"]:
+        for side, account in accounts.items():
+            assert (
+                table[side]["arn"]
+                == f"arn:aws:dynamodb:{migration.lab.landscape['region']}:{account}:table/{table['name']}"
+            )
+        phases = {job["kind"]: job for job in table["jobs"]}
+        assert {"export", "import", "settings"} <= set(phases)
+        assert all(phases[kind]["start"] and phases[kind]["end"] for kind in ("export", "import", "settings"))
+        assert phases["export"]["arn"].startswith(table["source"]["arn"])
+        assert "applications" in {step["what"] for step in table["to_do"]}
+    assert "customers" in (folder / "report.html").read_text()
+    imported = (
+        folder / "iac" / f"{accounts['destination']}-{migration.lab.landscape['region']}" / "import.tf"
+    ).read_text()
+    assert imported.count("aws_dynamodb_table.") == 2
+    (lease,) = migration.leases()
+    place = f"tableferry/reports/{lease.run}/"
+    assert f"report: {folder}/report.html; s3://{BUCKET}/{place}" in run.output
+    storage = client(migration.lab, "s3", "destination")
+    copy = json.loads(storage.get_object(Bucket=BUCKET, Key=f"{place}report.json")["Body"].read())
+    assert copy["tables"] == found["tables"]
+    assert storage.head_object(Bucket=BUCKET, Key=f"{place}report.html")["ContentType"] == "text/html; charset=utf-8"
+    assert re.search(r'"?tableferry_report"?: ', run.output), run.output[-1500:]
+
+    client(migration.lab, "dynamodb", "destination").delete_item(TableName="orders", Key={"id": {"S": "orders/0"}})
+    with migration.run("verified", playbook="tableferry.aws.verify", **shown) as run:
+        assert run.wait() == 2, run.output[-4000:]
+    with migration.run("cleaned", playbook="tableferry.aws.cleanup", **shown) as run:
+        assert run.wait() == 0, run.output[-4000:]
+    found = json.loads((folder / "report.json").read_text())
+    assert list(Draft202012Validator(SCHEMA).iter_errors(found)) == []
+    assert {
+        table["name"]: (table["status"], table["comparison"]["result"], table["cleanup"]["result"])
+        for table in found["tables"]
+    } == {
+        "customers": ("migrated", "equal", "cleaned up"),
+        "orders": ("migrated", "differs", "cleaned up"),
+    }
+
+
+def test_a_former_name_of_a_variable_is_refused_with_the_new_one(migration: Migration) -> None:
+    with migration.run("former", ferry_report_path="report.json") as run:
+        assert run.wait() == 2, run.output[-4000:]
+    assert "ferry_report_path is no variable any more: set ferry_report_dir" in run.output
+    assert migration.lab.count(mutating=True) == 0

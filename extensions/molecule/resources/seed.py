@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from demo.seed import RETRIES, make_key, make_tables
 from demo.tables import DemoTable, Keys, demo_tables, numbered, on_demand, recovery, sample, thread_by_date
 from lab.client import LabClient
+from lab.spark.engine import ENGINES
 
 RECOVERY = {"update_continuous_backups": recovery(35)}
 
@@ -85,6 +87,18 @@ def two_pairs(lab: LabClient) -> None:
     """A table in each of two source accounts."""
     make_tables(lab, "source", [plain("two-pairs-first")])
     make_tables(lab, "outside", [plain("two-pairs-second")])
+
+
+def spark(lab: LabClient) -> None:
+    """Tables on both sides; without Spark on this machine none, in continuous integration never."""
+    without = ENGINES[0].why_not()
+    if without and os.environ.get("CI") == "true":
+        raise RuntimeError(f"Spark {ENGINES[0].version}: {without}")
+    remember({"without": without})
+    if not without:
+        names = ("spark-glue", "spark-emr", "spark-stopped")
+        make_tables(lab, "source", [plain(name) for name in names])
+        make_tables(lab, "destination", [DemoTable(name, on_demand(("id", "S"))) for name in names])
 
 
 def faults(lab: LabClient) -> None:
@@ -224,6 +238,7 @@ SCENARIOS: dict[str, Callable[[LabClient], None]] = {
     "air_gapped": air_gapped,
     "a11": a11,
     "two_pairs": two_pairs,
+    "spark": spark,
 }
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal, overload
 
 from . import aws_errors, denials, sdk
 from .errors import AccessDenied, CredentialsError, FerryError, InvalidInput, ServiceError, WrongAccount
-from .signing import clock_off
+from .signing import call_log, clock_off
 from .signing.configuration import endpoint_environment, require_encrypted
 from .signing.keys import Chain, Origin, Provider, RoleKeys, SessionKeys, require_no_person
 from .signing.own_tags import OwnTags, own_tags
@@ -55,6 +55,7 @@ class AccountSpec:
     endpoint_url: str = ""
     account_id: str = ""
     tags: OwnTags = ()  # of what is made there besides copies
+    call_log: str = ""  # the file that each call is noted in
 
     @classmethod
     def from_mapping(cls, side: Side, mapping: Mapping[str, Any]) -> AccountSpec:
@@ -122,6 +123,7 @@ class Account:
         apart. Raises InvalidInput when the Region is unknown or lies in another partition than the role."""
         self.spec, self._work = spec, work
         self.side: Side = spec.side
+        self.call_log = call_log.begun(spec.call_log, spec.side)
         self.region = spec.region
         self._lock = threading.RLock()
         self._clients: dict[tuple[str, str, int], Any] = {}
@@ -354,11 +356,9 @@ class Account:
 
     def explain(self, error: Exception, doing: str, table: str = "") -> FerryError:
         """``error`` of a call (ClientError, BotoCoreError) as one of ours; ``doing`` completes "AWS refused ..."."""
-        code, message = sdk.error_code(error), sdk.error_message(error)
-        refusal = aws_errors.refusal_of(error)
-        details = {"code": code, "side": self.side, "region": self.region, **refusal.details}
-        # AWS quotes the signed headers, the session token among them, where a signature is wrong.
-        reason = f"{message} ({code})" if message and code not in aws_errors.BAD_SIGNATURES else code
+        code, message, number = sdk.error_code(error), sdk.error_message(error), sdk.request_id(error)
+        refusal, reason = aws_errors.refusal_of(error), aws_errors.reason(code, message, number)
+        details = {"code": code, "side": self.side, "region": self.region, "request_id": number, **refusal.details}
         if isinstance(error, FerryError):
             return error.for_table(table) if table else error
         off = clock_off.why_refused(error)
@@ -423,7 +423,7 @@ class Account:
                 if off is not None:
                     raise off from error
                 raise CredentialsError(
-                    f"The {spec.side} role {spec.role_arn} cannot be assumed: {sdk.error_message(error)}"
+                    f"The {spec.side} role {spec.role_arn} cannot be assumed: {sdk.told(error)}"
                     f" ({sdk.error_code(error)}).",
                     "Check the base credentials, that the role's trust policy names them, and external_id.",
                     details={
@@ -496,4 +496,5 @@ def _make_client(
     if keys is None:
         raise Origin(spec.side, spec.profile).missing()
     client.meta.events.register("needs-retry", keys.renew_when_expired)
+    call_log.watch(call_log.at(spec.call_log, spec.side), client)
     return client

@@ -20,6 +20,16 @@ from typing import Literal
 
 from .denials import denial_of
 
+
+def reason(code: str, message: str, request_id: str = "") -> str:
+    """What AWS answered, for a message: its text, the code, and its id of the request, by which AWS and CloudTrail find
+    it. AWS quotes the signed headers, the session token among them, where a signature is wrong: without that text."""
+    number = f"request {request_id}" if request_id else ""
+    if not message or code in BAD_SIGNATURES:
+        return f"{code} ({number})" if number else code
+    return f"{message} ({', '.join(filter(None, (code, number)))})"
+
+
 # What passes by itself
 
 # Calls come too fast (measured/import-export-table 1.11; botocore's retry rules).
@@ -133,6 +143,7 @@ NO_RESOURCE = frozenset({"ResourceNotFoundException"})  # DynamoDB, AWS Backup, 
 NO_OBJECT = frozenset({"404", "NoSuchKey", "NotFound"})  # S3; HEAD of a bucket too, which has no body
 OBJECT_THERE = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})  # S3, PutObject with If-None-Match
 NO_BUCKET = frozenset({"NoSuchBucket"})
+NOT_SIMULATED = frozenset({"InvalidInput", "ValidationError"})  # IAM, of a principal that is no user or role
 NO_ENTITY = frozenset({"NoSuchEntity", "NoSuchEntityException"})  # IAM
 NO_KEY = frozenset({"InvalidArnException", "NotFoundException"})  # KMS
 NO_GLUE_JOB = frozenset({"EntityNotFoundException"})
@@ -152,6 +163,8 @@ NO_BUCKET_SETTING = frozenset(  # S3: a bucket without it
 
 # Somebody made it first: KMS and AWS Backup, IAM, S3.
 ALREADY_THERE = frozenset({"AlreadyExistsException", "BucketAlreadyOwnedByYou", "EntityAlreadyExists"})
+# AWS Glue, of a job: it is there, as asked for or otherwise (spark.md 2 has both codes, and not when which).
+GLUE_JOB_THERE = frozenset({"AlreadyExistsException", "IdempotentParameterMismatchException"})
 
 # What is refused
 

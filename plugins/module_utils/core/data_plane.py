@@ -65,6 +65,7 @@ def endpoint_of(account: Account, name: str) -> Endpoint:
         account.side,
         renewed=account.renewed_credentials,
         ca_bundle=account.ca_bundle,
+        log=account.call_log,
     )
 
 

@@ -35,7 +35,8 @@ _WHO = {
 _OWN_TAGS = "tags of the account's options (ferry_tags in playbooks)"
 _MAKING = re.compile(
     r"\b(s3:CreateBucket|kms:CreateKey|iam:CreateRole|logs:CreateLogGroup|backup:(Create|Start)\w+"
-    r"|ram:CreateResourceShare)\b"
+    r"|ram:CreateResourceShare|glue:CreateJob|emr-serverless:(CreateApplication|StartJobRun)"
+    r"|elasticmapreduce:RunJobFlow)\b"
 )
 _DEMANDED = (
     (

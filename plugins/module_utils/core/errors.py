@@ -323,6 +323,10 @@ class Claimed(Refused):
     """Another migration claimed the destination's name."""
 
 
+class KeysNotApart(Refused):
+    """Sources that are to be merged may have items with the same keys in the destination."""
+
+
 class Replaced(Refused):
     """The destination table is not the one that was filled: it was made anew under its name."""
 

@@ -39,7 +39,7 @@ from .record.record import Record
 from .record.status import repaired_since
 from .steps import claim_job, claiming, settings_job
 from .steps.background import Workbench
-from .steps.comparison import require_equal, unseen_by
+from .steps.comparison import compared_with, require_equal, unseen_by
 from .table.definition import TableDefinition
 from .table_status import require_usable
 
@@ -214,12 +214,14 @@ def with_comparison(judged: Judgement, comparison: Job | None, name: str) -> Jud
         return judged
     earlier = f"Compared by an earlier run, at {comparison.result.get('end_time')}; `verify` compares anew."
     note = earlier if comparison.state == "not_needed" else ""
+    if export := compared_with(comparison.result):
+        note += f" Compared with {export}."
     if marked := comparison.result.get("marked_destination"):
         items = "item of the copy has" if marked == 1 else "items of the copy have"
         note += f" {marked} {items} attributes {REPLICATION}, as in the source; these were not compared."
     if unseen := unseen_by(comparison.result):
         note += f" {unseen}"
-    return replace(judged, verified=comparison.result["level"], reason=f"{judged.reason} {note}".strip())
+    return replace(judged, verified=comparison.result["level"], reason=f"{judged.reason} {note.strip()}".strip())
 
 
 def judge_claim(job: Job) -> Judgement:

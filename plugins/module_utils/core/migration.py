@@ -21,16 +21,10 @@ from typing import Any
 from . import judgement
 from .account import Account
 from .change import Change, NotCarried
-from .errors import (
-    FerryError,
-    NotInThisVersion,
-    NotYet,
-    RecordLost,
-    StateUnknown,
-    TakenOver,
-    UnknownMethod,
-)
+from .errors import FerryError, NotInThisVersion, NotYet, RecordLost, StateUnknown, TakenOver, UnknownMethod
+from .exports.kept_export import find_export
 from .items.answers import require_msgspec
+from .items.exported import Export
 from .jobs.job import Job, not_a_job
 from .jobs.kind import Instead, JobKind, WaitItem, WaitResult, made_of
 from .jobs.tracking import Tracking
@@ -38,8 +32,10 @@ from .jobs.waiter import Waiter
 from .judgement import Counts, JudgeChoice, JudgeKind, Judgement, JudgeOptions, Verify
 from .methods.backup.method import BackupMethod
 from .methods.by_jobs import method_of_kinds, name_by_jobs
+from .methods.choosing import with_method
 from .methods.direct.method import DirectMethod
-from .methods.following import costs, following
+from .methods.following import costs, following, foreseen_transform
+from .methods.merging import heads_of, part_changes
 from .methods.method import (
     Method,
     Needs,
@@ -51,16 +47,17 @@ from .methods.method import (
 )
 from .methods.options import AUTO, MigrationOptions
 from .methods.s3.method import S3Method
+from .methods.spark.by_import import BY_IMPORT_OF
 from .methods.spark.method import SPARK_METHODS
 from .record.record import Record
 from .record.store import RecordStore
-from .steps import adopting, claim_job, claiming, holding
+from .steps import adopting, claim_job, claiming, comparison, holding
 from .steps.adopting import AdoptKind
 from .steps.claiming import Choice, Finished, Later, Records
 from .steps.comparison import VerifyKind, VerifyOptions, comparison_change, options_of
 from .steps.counting import CountKind
 from .steps.drift import FinishedSettings, settings_of_finished
-from .steps.settings_job import SettingsKind, plan_table_settings, settings_job, settings_to_come
+from .steps.settings_job import SettingsKind, plan_table_settings, settings_job, settings_to_come, told
 from .steps.source_jobs import FindSourceJobs
 from .steps.standing import FindFillings
 from .steps.transforms import changed_since, fingerprint_of, require_same_transform
@@ -68,8 +65,8 @@ from .table.definition import TableDefinition
 
 _METHODS: Sequence[Method] = (S3Method(), BackupMethod(), DirectMethod(), *SPARK_METHODS)
 METHODS: Mapping[str, Method] = {method.name: method for method in _METHODS}
-DEFAULT = "s3"  # what auto means before there is a planner (design section 11)
-# What finds the jobs that make tables of a destination.
+KNOWN: Mapping[str, Method] = {**METHODS, **{method.name: method for method in BY_IMPORT_OF.values()}}  # in records
+DEFAULT = "s3"  # what auto counts as where no table was looked at yet: it needs the most in the accounts
 FILLINGS: Sequence[FindFillings] = tuple(method.fillings for method in METHODS.values())
 SOURCE_JOBS: Sequence[FindSourceJobs] = tuple(method.source_jobs for method in METHODS.values())
 
@@ -82,14 +79,14 @@ LATER: Mapping[str, str] = {
 # The jobs that follow those of the method, for a table that has its items.
 STEPS: Mapping[str, Callable[[], JobKind]] = {
     "count": CountKind,
-    "verify": VerifyKind,
+    comparison.KIND: lambda: VerifyKind(exported_items),
     "settings": SettingsKind,
     judgement.KIND: lambda: JudgeKind(_judged),
 }
 
 FINISHED = claim_job.KIND  # the job of a table that an earlier run has finished
 KINDS: Mapping[str, Callable[[], JobKind]] = {
-    **{kind: make for method in METHODS.values() for kind, make in method.kinds.items()},
+    **{kind: make for method in KNOWN.values() for kind, make in method.kinds.items()},
     **STEPS,
     adopting.KIND: AdoptKind,
     claim_job.KIND: lambda: claim_job.ClaimKind(begin_claimed),
@@ -100,15 +97,15 @@ KINDS: Mapping[str, Callable[[], JobKind]] = {
 
 
 def chosen(method: str) -> str:
-    """What the name of a ``method`` comes to: ``auto`` is the default."""
+    """What the name of a ``method`` counts as before a table was looked at: ``auto`` as the default."""
     return DEFAULT if method == AUTO else method
 
 
-def method_of(name: str, table: str = "") -> Method:
-    """The method called ``name``. Raises UnknownMethod, NotInThisVersion, naming the ``table`` that it is for."""
-    method = METHODS.get(chosen(name))
+def method_of(name: str, table: str = "", end: str = "") -> Method:
+    """The method called ``name``, or the one of its ``end``. Raises UnknownMethod, NotInThisVersion for ``table``."""
+    method = KNOWN.get(chosen(name))
     if method is not None:
-        return method
+        return BY_IMPORT_OF.get(method.name, method) if end == "import" else method
     ready = ", ".join(METHODS)
     if name in LATER:
         raise NotInThisVersion(f"The method {name} is not in this version.", f"Use {ready}.", table=table)
@@ -117,26 +114,38 @@ def method_of(name: str, table: str = "") -> Method:
 
 def data_needs(name: str) -> Needs:
     """What the data of a table of the method ``name`` needs in the accounts; an unknown one is refused later."""
-    return METHODS.get(chosen(name), METHODS[DEFAULT]).data_needs
+    return KNOWN.get(chosen(name), METHODS[DEFAULT]).data_needs
 
 
 def transform_problem(name: str) -> str:
     """Why no step can change the items of a table of the method ``name``; "" where one can, and for an unknown method,
     which is refused by itself."""
-    method = METHODS.get(chosen(name))
+    method = KNOWN.get(name)
     if method is None or method.transforms:
         return ""
     return f"{method.name} cannot change items on the way; {', '.join(transforming(METHODS.values()))} can"
 
 
+def has_job_role(kind: str) -> bool:
+    """Whether jobs of this ``kind`` have a role of their own."""
+    return kind in ("spark_job", "spark_files")
+
+
 def needs_job_role(name: str) -> bool:
     """Whether tables of the method ``name`` are filled by a job that has a role of its own."""
-    return "spark_job" in METHODS.get(chosen(name), METHODS[DEFAULT]).kinds
+    return any(map(has_job_role, KNOWN.get(chosen(name), METHODS[DEFAULT]).kinds))
 
 
 def method_used(jobs: Mapping[str, Mapping[str, Any]]) -> str:
     """The method that ``jobs``, data by kind, are of, or that has finished the table; "" where they do not say."""
-    return str(jobs.get(claim_job.KIND, {}).get("result", {}).get("method") or "") or name_by_jobs(_METHODS, jobs)
+    return str(jobs.get(claim_job.KIND, {}).get("result", {}).get("method") or "") or name_by_jobs(KNOWN.values(), jobs)
+
+
+def exported_items(destination: Account, record: Record) -> Export | None:
+    """What a comparison reads instead of the source table: the export that the ``record``'s table was filled from. None
+    where its method had none, or it is gone. Raises what ``find_export`` does."""
+    method = KNOWN.get(record.method)
+    return find_export(destination, record) if method is not None and method.compares_export else None
 
 
 @dataclass(frozen=True)
@@ -177,10 +186,11 @@ def start(
     start raises; what fails after the table was taken lets it go.
     """
     options.require_valid()
+    options = with_method(METHODS, DEFAULT, source, destination, options, records.store if records else None)
     begun = _begin(source, destination, options, records, take_over, missing_since)
     if isinstance(begun, Migration):
         return begun
-    method = method_of(options.method, options.table)
+    method = method_of(options.method, options.table, options.spark.end)
     job = claim_job.waiting_job(_choice(source, method, options, take_over), begun, options.to_dict())
     return Migration(method.name, job, (), (), TableDefinition.read(source, options.table))
 
@@ -193,7 +203,7 @@ def _begin(
     take_over: str,
     missing_since: float | None,
 ) -> Migration | Later:
-    method = method_of(options.method, options.table)
+    method = method_of(options.method, options.table, options.spark.end)
     require_transforming(method, METHODS.values(), options)
     if records is None:
         return _started(method, source, destination, options, None)
@@ -210,7 +220,7 @@ def _begin(
         return claim
     try:
         with claim.about():
-            return _started(METHODS[claim.record.method], source, destination, options, claim)
+            return _started(KNOWN[claim.record.method], source, destination, options, claim)
     except NotYet as early:
         return claiming.later(claim, early)
     except FerryError as error:
@@ -235,15 +245,11 @@ def _started(
 
 def _choice(source: Account, method: Method, options: MigrationOptions, take_over: str = "") -> Choice:
     return Choice(
-        options.table,
-        options.made_table,
-        options.migration_id,
-        method.name,
-        resumes=method.resumes,
-        find_fill=partial(find_fill, METHODS.values(), source, options),
-        replace_broken=options.replace_failed,
-        take_over=take_over,
-    )
+        options.table, options.made_table, options.migration_id, method.name, resumes=method.resumes,
+        find_fill=partial(find_fill, KNOWN.values(), source, options),
+        replace_broken=options.replace_failed, take_over=take_over,
+        heads=heads_of(method, METHODS.values(), source, options),
+    )  # fmt: skip
 
 
 def _finished(
@@ -289,7 +295,7 @@ def begin_claimed(item: WaitItem, job: Job) -> Instead | Later:
         item.need("source"),
         item.need("destination"),
         MigrationOptions.from_dict(job.request.get("options", {})),
-        Records(run.store, lambda: run),
+        Records(run.store, lambda: run, first=False),
         str(job.request.get("take_over", "")),
         job.request.get("missing_since"),
     )
@@ -314,7 +320,8 @@ def preview(
     Raises what ``start`` raises, but for what is the migration's obstacle.
     """
     options.require_valid()
-    method, record, held = method_of(options.method, options.table), None, None
+    options = with_method(METHODS, DEFAULT, source, destination, options, store)
+    method, record, held = method_of(options.method, options.table, options.spark.end), None, None
     require_transforming(method, METHODS.values(), options)
     if store is not None or by_record:
         choice = _choice(source, method, options)
@@ -324,33 +331,34 @@ def preview(
             if not options.adopt:
                 raise
             return _still_to_set(_adoption(method, source, destination, options), source, destination, options)
-        done = claiming.finished(known, there, here)
+        done = claiming.finished(known, there, here, source.table_arn(options.table))
         if done is not None:
             return _foreseen(_finished(done, source, destination, options))
         if known is not None and adopting.is_by_comparison(known):
             return _still_to_set(_by_comparison(known, source, destination, options), source, destination, options)
-        record = Tracking(None, choice.table, claiming.foreseen(known, there, choice)) if known is not None else None
+        record = Tracking(None, choice.table, claiming.foreseen(known, there, choice, here)) if known else None
         held = holding.held_elsewhere(store, destination, known)
     gone = claiming.replacing(record)
     require_reading(method, source, destination, options)
     with naming_methods(METHODS):
         jobs = method.preview(source, destination, options, record)
-        then, changes, left = list(jobs.then), [*gone, *jobs.changes], list(jobs.left)
+        then, left, transform = list(jobs.then), list(jobs.left), foreseen_transform(source, options, jobs)
+        changes = [*gone, *part_changes(source, options), *jobs.changes, *transform.changes]
         if jobs.maker is not None:
-            anew, made_id = bool(gone or jobs.maker.request.get("replaces")), made_of(jobs.maker).table_id
-            settings = plan_table_settings(
+            anew, known_id = bool(gone or jobs.maker.request.get("replaces")), record.record.table_id if record else ""
+            settings = told(record, plan_table_settings(
                 source, destination, options.table, options.made_table, options.settings,
-                made_id=made_id, preview=True, as_made=jobs.as_made, anew=anew,
-            )  # fmt: skip
+                made_id=made_of(jobs.maker).table_id or known_id, preview=True, as_made=jobs.as_made, anew=anew,
+            ))  # fmt: skip
             shown = settings_job if record is None else settings_to_come
             last = shown(options.made_table, options.table, options.settings, settings)
             then += [job.foreseen for job in (*following(method, options)[:-1], last)]
             changes += [*costs(method, options, jobs, jobs.maker), *settings.changes]
             left += settings.left
-    obstacle = held or jobs.obstacle
     return Migration(
-        method.name, jobs.job, tuple(then), tuple(changes), jobs.definition, tuple(left), obstacle, jobs.warnings
-    )
+        method.name, jobs.job, tuple(then), tuple(changes), jobs.definition, tuple(left), held or jobs.obstacle,
+        (*jobs.warnings, *transform.warnings),
+    )  # fmt: skip
 
 
 def _still_to_set(found: Migration, source: Account, destination: Account, options: MigrationOptions) -> Migration:
@@ -413,10 +421,10 @@ def judge(
 def filled_id(record: Record, migration_id: str, source_arn: str) -> str:
     """The TableId of what this migration filled from ``source_arn``, as the ``record`` says: whole, broken or handed
     over, and as far as a method got that goes on with half a table. "" where it says none of these."""
-    if record.migration != migration_id or source_arn not in {record.source.arn, *record.parts}:
+    if record.migration != migration_id or source_arn not in record.sources:
         return ""
     if record.state in ("claimed", "filling"):
-        method = METHODS.get(record.method)
+        method = KNOWN.get(record.method)
         return record.table_id if method is not None and method.resumes else ""
     return record.table_id
 
@@ -438,7 +446,7 @@ def _judged(
         return judgement.by_record(judged, record.record)
     if adopting.KIND in kinds:
         return judgement.judge_adoption(kinds[adopting.KIND])
-    method = method_of_kinds(_METHODS, kinds)
+    method = method_of_kinds(KNOWN.values(), kinds)
     if method is None:
         raise judgement.nothing_to_judge(choice.name)
     counts: Counts = "none" if choice.verify == "none" else "counts"

@@ -63,7 +63,9 @@ __all__ = [
     "botocore",
     "error_code",
     "error_message",
+    "request_id",
     "sign_at",
+    "told",
     "warm",
 ]
 
@@ -88,6 +90,20 @@ def error_message(error: BaseException) -> str:
         first = text.partition("\n")[0].rstrip()
         return "" if TOKEN_HEADER in first.lower() else first
     return text
+
+
+def request_id(error: BaseException) -> str:
+    """AWS's id of the request that was answered with ``error``, "" where there is none."""
+    if not isinstance(error, ClientError):
+        return ""
+    return str(error.response.get("ResponseMetadata", {}).get("RequestId", ""))
+
+
+def told(error: BaseException) -> str:
+    """The text of ``error`` for a message, without its last full stop, with AWS's id of the request, by which AWS and
+    CloudTrail find it."""
+    text, number = error_message(error).rstrip("."), request_id(error)
+    return f"{text} (request {number})".lstrip() if number else text
 
 
 class _DatedSigner(SigV4Auth):  # type: ignore[misc]

@@ -30,14 +30,14 @@ def explain(error: BaseException) -> errors.FerryError:
     operation = str(getattr(error, "operation_name", ""))
     details = {"code": code, "operation": operation}
     if isinstance(error, sdk.ClientError):
-        details["request_id"] = str(error.response.get("ResponseMetadata", {}).get("RequestId", ""))
-        text = f"{operation} answered {code}: {sdk.error_message(error).rstrip('.')}."
+        details["request_id"] = number = sdk.request_id(error)
+        text = f"{operation} answered {code}: {sdk.told(error)}."
         if code in aws_errors.BAD_CREDENTIALS:
             off = clock_off.why_refused(error)
             if off is not None:
                 return off
             return errors.CredentialsError(
-                f"AWS does not accept the credentials ({operation} answered {code}).",
+                f"AWS does not accept the credentials ({operation} answered {aws_errors.reason(code, '', number)}).",
                 "Renew the credentials of that account, and check the clock of this machine.",
                 details=details,
             )

@@ -51,6 +51,7 @@ ACCOUNT_OPTIONS: dict[str, Any] = {
     "external_id": {"type": "str", "no_log": False},
     "account_id": {"type": "str"},
     "tags": {"type": "dict"},
+    "call_log": {"type": "path"},
 }
 
 WAITING_OPTIONS: dict[str, Any] = {
@@ -107,6 +108,7 @@ TRANSFORM_OPTIONS: dict[str, Any] = {
 
 # The Spark job of the methods that have one, and the engine that runs it.
 SPARK_OPTIONS: dict[str, Any] = {
+    "end": {"type": "str", "choices": ["table", "import"], "default": "table"},
     "engine": {"type": "str", "choices": ["serverless", "cluster"]},
     "workers": {"type": "int", "default": 2},
     "worker_type": {"type": "str"},

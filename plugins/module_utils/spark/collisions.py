@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 
 from ..core.errors import CollidingKeys
@@ -35,29 +36,32 @@ MOST_NAMED = 10
 
 @dataclass(frozen=True)
 class Shared:
-    """What one place has: ``lost`` items more than keys, and the first digests that came more than once."""
+    """What one place has: ``count`` digests that came more than once, ``lost`` items more than digests, and the first
+    of those digests."""
 
+    count: int = 0
     lost: int = 0
     digests: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)
 class Collisions:
-    """``lost`` items of the source would be overwritten by others. ``first`` has, for some keys of the destination, the
-    keys of the source that become it, both in DynamoDB's JSON."""
+    """``count`` keys of the destination are those of several items: ``lost`` items of the source would be overwritten
+    by others. ``first`` has, for some of these keys, those of the source that become it, both in DynamoDB's JSON."""
 
+    count: int = 0
     lost: int = 0
     first: Sequence[Mapping[str, Any]] = field(default_factory=tuple, repr=False)
 
     def to_json(self) -> bytes:
         """As an object's content."""
-        return json.dumps({"lost": self.lost, "first": list(self.first)}).encode()
+        return json.dumps({"count": self.count, "lost": self.lost, "first": list(self.first)}).encode()
 
     @classmethod
     def from_json(cls, content: bytes) -> Collisions:
         """What ``to_json`` wrote."""
         found = json.loads(content)
-        return cls(found["lost"], tuple(found["first"]))
+        return cls(found["count"], found["lost"], tuple(found["first"]))
 
 
 def places_for(items: int, slots: int) -> int:
@@ -92,18 +96,17 @@ def _joined(held: Sequence[Sequence[bytes]]) -> Iterator[tuple[int, bytes]]:
 def shared(blobs: Iterable[bytes]) -> Shared:
     """What the digests of one place, as ``digests_of`` joined them, have in common."""
     seen: set[bytes] = set()
+    doubled: dict[bytes, None] = {}
     lost: int = 0
-    found: dict[bytes, None] = {}
     for blob in blobs:
         for at in range(0, len(blob), DIGEST_BYTES):
             digest = blob[at : at + DIGEST_BYTES]
             if digest in seen:
                 lost += 1
-                if len(found) < MOST_NAMED:
-                    found[digest] = None
+                doubled[digest] = None
             else:
                 seen.add(digest)
-    return Shared(lost, tuple(found))
+    return Shared(len(doubled), lost, tuple(islice(doubled, MOST_NAMED)))
 
 
 def named(
@@ -130,7 +133,8 @@ def collisions(found: Sequence[Shared], names: Iterable[tuple[bytes, Mapping[str
         entry = grouped.setdefault(digest, {"key": name["key"], "sources": []})
         if len(entry["sources"]) < MOST_NAMED:
             entry["sources"].append(name["source"])
-    return Collisions(sum(each.lost for each in found), tuple(grouped.values()))
+    count, lost = sum(each.count for each in found), sum(each.lost for each in found)
+    return Collisions(count, lost, tuple(grouped.values()))
 
 
 def first_digests(found: Sequence[Shared]) -> frozenset[bytes]:

@@ -38,6 +38,7 @@ class FileResult:
 
     ``shortened`` of them were left without attributes of replication; ``resent`` requests for items were repeated;
     ``units`` are write capacity units, None where nobody asked for them. ``named`` are the first that were not written.
+    ``etag`` and ``md5`` (base64) are those of the object, where the items went to one.
     """
 
     key: str
@@ -51,6 +52,8 @@ class FileResult:
     resent: int = 0
     units: float | None = None
     named: tuple[NamedItem, ...] = ()
+    etag: str = ""
+    md5: str = ""
 
     @property
     def balanced(self) -> bool:

@@ -17,8 +17,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..core.errors import FerryError, InvalidInput, TableVanished
+from ..core.items import memory
 from ..core.items.answers import KeyReader
-from ..core.items.carried import CARRIED, Carried
+from ..core.items.carried import CARRIED, EVERYTHING, Carried
 from ..core.items.client import Client, Endpoint
 from ..core.items.exported import ExportedFile
 from ..core.items.lanes import Lanes
@@ -27,6 +28,7 @@ from ..core.items.throttle import Rate, Throttle
 from ..core.items.write import Writer
 from .collisions import Collisions, Shared, collisions, digests_of, named, refusal
 from .files import FileResult, FilesTask
+from .objects import ObjectsTask
 from .plan import JobPlan, shares
 from .storage import Bucket
 
@@ -35,8 +37,9 @@ WRITES_AT_ONCE = 128  # requests of a task under way; a slot writes 100,000 item
 
 @dataclass(frozen=True)
 class Work:
-    """What a run has to do: its plan, and the shares of its ``tasks``; none where all is done. ``looks`` are the shares
-    of the look for colliding keys that comes before; none where it is over, or steps keep keys apart."""
+    """What a run has to do: its plan, and the shares of its ``tasks``; none where all is done, or nothing is to be
+    written. ``looks`` are the shares of the look for colliding keys that comes before; none where it is over, or steps
+    keep keys apart."""
 
     plan: JobPlan
     tasks: tuple[tuple[ExportedFile, ...], ...]
@@ -71,10 +74,13 @@ def begin(uri: str, run: str, slots: int, engine_run: str = "") -> Work:
     storage = bucket_of(plan)
     storage.write(plan.started_key, json.dumps({"run": run, "plan": key, "engine_run": engine_run}).encode())
     with _told(plan, storage):
-        apart = plan.transform().keys.apart
+        apart = plan.kept_apart or plan.transform().keys.apart
         done = storage.keys(plan.results_prefix)
-        todo = [file for file in plan.files if plan.result_key(file) not in done]
-        looks: list[list[ExportedFile]] = []
+        todo = plan.left(done | storage.keys(plan.objects) if plan.objects else done)
+        if plan.work == "look":
+            looks = [] if apart or plan.collisions_key in done else shares(plan.files, slots)
+            return Work(plan, (), tuple(map(tuple, looks)))
+        looks = []
         if plan.collisions_key in done:
             _require_apart(plan, Collisions.from_json(storage.read(plan.collisions_key)))
         elif todo and not apart:
@@ -83,12 +89,14 @@ def begin(uri: str, run: str, slots: int, engine_run: str = "") -> Work:
 
 
 def looked(plan: JobPlan, found: Sequence[Shared], names: Iterable[tuple[bytes, Mapping[str, Any]]]) -> None:
-    """Note what the look has found. Raises CollidingKeys for keys that collide and may not."""
+    """Note what the look has found. Raises CollidingKeys for keys that collide and may not, where it was not all that
+    the run was for: whoever asked for a look reads the note."""
     storage = bucket_of(plan)
     outcome = collisions(found, names)
     with _told(plan, storage):
         storage.write(plan.collisions_key, outcome.to_json())
-        _require_apart(plan, outcome)
+        if plan.work == "write":
+            _require_apart(plan, outcome)
 
 
 def _require_apart(plan: JobPlan, found: Collisions) -> None:
@@ -113,23 +121,23 @@ def share_of(plan: JobPlan, files: Sequence[ExportedFile], tasks: int) -> bytes:
 
 
 def digest_share(message: bytes, places: int) -> Iterator[tuple[int, bytes]]:
-    """What ``digests_of`` gives of one share's files. Raises TableVanished."""
+    """What ``digests_of`` gives of one share's files."""
     plan = JobPlan.from_json(message)
     storage = bucket_of(plan)
     with _told(plan, storage):
-        yield from digests_of(plan, storage, _carried(_made_table(plan)), places)
+        yield from digests_of(plan, storage, _carried(plan), places)
 
 
 def name_share(message: bytes, digests: frozenset[bytes]) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """What ``named`` gives of one share's files. Raises TableVanished."""
+    """What ``named`` gives of one share's files."""
     plan = JobPlan.from_json(message)
-    yield from named(plan, bucket_of(plan), _carried(_made_table(plan)), digests)
+    yield from named(plan, bucket_of(plan), _carried(plan), digests)
 
 
 def write_share(message: bytes) -> None:
-    """Write one task's files, each with its result object.
+    """Write one task's files, into the table or to objects, each with its result object.
 
-    Raises TableVanished where another table has taken the name, and what FilesTask.run does.
+    Raises TableVanished where another table has taken the name, and what FilesTask.run and ObjectsTask.run do.
     """
     plan = JobPlan.from_json(message)
     storage = bucket_of(plan)
@@ -138,21 +146,29 @@ def write_share(message: bytes) -> None:
 
 
 def _write_share(plan: JobPlan, storage: Bucket) -> None:
-    table = _made_table(plan)
-    throttle = Throttle(Rate(plan.rate)) if plan.rate else None
-    lanes, client = Lanes(), Client(table.endpoint)
-    writer = Writer(lanes, client, table, WRITES_AT_ONCE, throttle)
     results = {file.key: plan.result_key(file) for file in plan.files}
 
     def done(result: FileResult) -> None:
         storage.write(results[result.key], json.dumps(result.to_json()).encode())
 
     keys = KeyReader(plan.definition.source.table.attributes)
+    if plan.objects:
+        objects = ObjectsTask(
+            storage, plan.transform(), keys, _carried(plan), lambda file: storage.stream(file.key), plan.object_key
+        )
+        objects.run(plan.files, done)
+        return
+    table = _made_table(plan)
+    throttle = Throttle(Rate(plan.rate)) if plan.rate else None
+    lanes, client = Lanes(), Client(table.endpoint)
+    writer = Writer(lanes, client, table, WRITES_AT_ONCE, throttle)
+    carried = carried_between(table, table, CARRIED)
     task = FilesTask(
-        lanes, writer, plan.transform(), keys, _carried(table), lambda file: storage.stream(file.key), done, throttle
+        lanes, writer, plan.transform(), keys, carried, lambda file: storage.stream(file.key), done, throttle
     )
     try:
-        task.run(plan.files)
+        with memory.for_items():
+            task.run(plan.files)
     finally:
         lanes.close()
         client.close()
@@ -170,8 +186,13 @@ def _made_table(plan: JobPlan) -> ItemTable:
     return table
 
 
-def _carried(table: ItemTable) -> Carried:
-    return carried_between(table, table, CARRIED)
+def _carried(plan: JobPlan) -> Carried:
+    """What travels of items: everything where keys need it. Raises TableVanished."""
+    if plan.table_id:
+        table = _made_table(plan)
+        return carried_between(table, table, CARRIED)
+    keys = [each.name for _index, schema in plan.transform().keys.destination for each in schema.attributes]
+    return CARRIED if all(map(CARRIED.has, keys)) else EVERYTHING
 
 
 def bucket_of(plan: JobPlan) -> Bucket:

@@ -7,10 +7,14 @@
 Spark puts the zip on the Python path of the driver and of the executors. Native code and what reads its own files
 cannot be imported from a zip: the job hands on the same file as an archive, which Spark unpacks beside each executor
 (spark.md 1).
+
+Of the collection it has what the job's driver imports. A module of Ansible's brings along nothing but what it imports
+either: so this file imports driver and script, and a module and an action make the same package.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import io
@@ -21,17 +25,18 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from . import driver
+from . import script as started
 from .wheels import Wheel
 
 PACKAGE = "tableferry"  # the name of the collection's code in the zip
 NATIVE = "native"  # the folder of what was compiled, by Python and machine
 PURE = "pure"  # the folder of what reads files of its own
-# Of the core: what items import.
-MODULES = ("aws_errors.py", "denials.py", "errors.py", "table_status.py")
 # For images without boto3 (UNCONFIRMED for EMR's Python 3.11, spark.md 3): requests to S3 and STS need no more.
 LIBRARIES, SINGLE_MODULES = ("botocore", "dateutil", "jmespath", "urllib3"), ("six",)
 SERVICES = ("s3", "sts")
-SCRIPT = "script.py"  # which the package is sent with, and not a part of it
+SCRIPT = f"{started.__name__.rpartition('.')[2]}.py"  # which the package is sent with, and not a part of it
+DRIVER = ("spark", driver.__name__.rpartition(".")[2])
 _DATE = (2026, 1, 1, 0, 0, 0)  # of all files: so the same files are the same zip
 
 
@@ -65,13 +70,30 @@ def build_package(wheels: Mapping[Wheel, bytes]) -> Package:
 
 
 def _own_files() -> dict[str, bytes]:
-    here = files(__package__)
-    core = files(importlib.import_module("..core", __package__).__package__ or "")
-    found = {f"{PACKAGE}/{folder}__init__.py": b"" for folder in ("", "core/")}
-    found.update({f"{PACKAGE}/core/{name}": (core / name).read_bytes() for name in MODULES})
-    found.update({f"{PACKAGE}/core/items/{name}": data for name, data in _sources(core / "items")})
-    found.update({f"{PACKAGE}/spark/{name}": data for name, data in _sources(here)})
+    """The driver, and all that is imported from it on. Packages are empty: they only say what they are for."""
+    core = importlib.import_module("..core", __package__).__package__ or ""
+    rooms = {"core": files(core), "spark": files(__package__)}
+    found: dict[str, bytes] = {}
+    todo: list[tuple[str, ...]] = [DRIVER]
+    while todo:
+        room, *path = module = todo.pop()
+        name = f"{PACKAGE}/{'/'.join(module)}.py"
+        file = rooms[room].joinpath(*path[:-1], f"{path[-1]}.py") if path else None
+        if file is None or name in found or not file.is_file():
+            continue
+        found[name] = file.read_bytes()
+        found.update({f"{PACKAGE}/{'/'.join((*module[:depth], '__init__.py'))}": b"" for depth in range(len(module))})
+        todo += _imported(found[name], module)
     return found
+
+
+def _imported(source: bytes, module: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """What the ``source`` of a ``module`` imports of the collection, and names in it that may be modules; wherever in
+    it: the driver finds libraries only once they are there."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = (*module[: len(module) - node.level], *(node.module.split(".") if node.module else ()))
+            yield from filter(None, (base, *((*base, each.name) for each in node.names)))
 
 
 def _pure_files() -> dict[str, bytes]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 from ..core.errors import InvalidInput
 from ..core.items.answers import KeyAttribute
@@ -32,7 +32,12 @@ class JobPlan:
     ``run`` is the token of the run, below whose prefix its objects lie. ``key_arn`` is the bucket's KMS key, "" for
     S3's own. ``table_id`` is that of the table that was made for it, ``dynamodb_url`` where it is, ``rate`` the write
     capacity units per second of the whole job, 0 for no limit. ``s3_url`` is "" for AWS's own endpoint. With
-    ``lose_colliding`` one of the items that get the same key is kept, without it nothing is written.
+    ``lose_colliding`` one of the items that get the same key is kept, without it nothing is written. ``work`` is
+    ``look`` for a run that looks for such items and does nothing else, before there is a table: ``table_id`` is empty
+    then. ``kept_apart``: an earlier run has looked, and there are none.
+
+    ``objects`` is the folder of the objects that the items go to instead, for an import, which makes the table: then
+    there is none yet either. It is "" where items go into the table.
     """
 
     run: str
@@ -49,6 +54,9 @@ class JobPlan:
     rate: float = 0.0
     s3_url: str = ""
     lose_colliding: bool = False
+    objects: str = ""
+    work: Literal["write", "look"] = "write"
+    kept_apart: bool = False
 
     @property
     def started_key(self) -> str:
@@ -79,6 +87,19 @@ class JobPlan:
         """The object with the result of ``file``."""
         return f"{self.results_prefix}{file.key.rpartition('/')[2]}.json"
 
+    def object_key(self, file: ExportedFile) -> str:
+        """The object that the items of ``file`` go to, where they go to objects."""
+        return f"{self.objects}{file.key.rpartition('/')[2]}"
+
+    def left(self, there: Collection[str]) -> list[ExportedFile]:
+        """The files that are still to be done: those without a result, or whose object is gone. ``there`` are the keys
+        below ``results_prefix`` and ``objects``."""
+        return [
+            file
+            for file in self.files
+            if self.result_key(file) not in there or (self.objects and self.object_key(file) not in there)
+        ]
+
     def transform(self) -> Transform:
         """The steps, compiled. Raises InvalidTransform."""
         return compiled(self.definition)
@@ -103,7 +124,7 @@ class JobPlan:
             if plan["version"] != VERSION:
                 raise ValueError(f"version {plan['version']}")
             return cls(
-                **{name: plan[name] for name in _PLAIN},
+                **{name: plan[name] for name in _PLAIN if name in plan},
                 files=tuple(ExportedFile(**file) for file in plan["files"]),
                 definition=_definition(plan["definition"]),
             )
@@ -127,6 +148,9 @@ _PLAIN = (
     "dynamodb_url",
     "s3_url",
     "lose_colliding",
+    "objects",
+    "work",
+    "kept_apart",
 )
 
 

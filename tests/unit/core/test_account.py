@@ -295,6 +295,18 @@ def test_explain_chooses_the_error_by_code_and_names_the_table(code, kind):
     assert found.details["code"] == code
 
 
+def test_an_error_of_the_sdk_names_the_request():
+    answer = {
+        "Error": {"Code": "AccessDenied", "Message": "Not you."},
+        "ResponseMetadata": {"RequestId": "A1B2", "HTTPStatusCode": 403},
+    }
+    error = sdk.ClientError(answer, "DescribeTable")
+    found = account().explain(error, "describing the table orders", "orders")
+    assert "request A1B2" in str(found)
+    assert found.details["request_id"] == "A1B2"
+    assert sdk.told(error) == "Not you (request A1B2)"
+
+
 def test_what_botocore_refuses_is_the_fault_of_an_option():
     wrong = botocore.exceptions.ParamValidationError(report="Invalid type for parameter Tags")
     error = account().explain(wrong, "tagging the table orders", "orders")

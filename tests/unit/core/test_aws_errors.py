@@ -70,3 +70,11 @@ def test_g8_what_botocore_sends_again_passes() -> None:
     known = aws_errors.THROTTLES | aws_errors.SERVER_ERRORS | aws_errors.WRITE_CONFLICTS
     assert {*throttled, *transient, *retryable} - known == {"EC2ThrottledException", "LimitExceededException"}
     assert known <= aws_errors.PASSING
+
+
+def test_a_reason_names_the_request_and_quotes_no_signed_headers() -> None:
+    assert aws_errors.reason("AccessDenied", "Not you", "A1B2") == "Not you (AccessDenied, request A1B2)"
+    assert aws_errors.reason("AccessDenied", "Not you") == "Not you (AccessDenied)"
+    assert aws_errors.reason("AccessDenied", "", "A1B2") == "AccessDenied (request A1B2)"
+    signed = "The Canonical String was x-amz-security-token:SECRET"
+    assert aws_errors.reason("SignatureDoesNotMatch", signed, "A1B2") == "SignatureDoesNotMatch (request A1B2)"

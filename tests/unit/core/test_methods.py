@@ -79,11 +79,11 @@ def test_what_the_data_needs(name: str, needs: str) -> None:
 
 
 def test_each_kind_is_of_one_method_or_a_step() -> None:
-    made = {(kind, make) for method in migration.METHODS.values() for kind, make in method.kinds.items()}
+    made = {(kind, make) for method in migration.KNOWN.values() for kind, make in method.kinds.items()}
     kinds = [kind for kind, _make in made] + [*migration.STEPS]  # what several methods have is the same
     kinds += [claim_job.KIND, adopting.KIND]
     assert sorted(kinds) == sorted(migration.KINDS)
-    assert all(method.name == name and method.path for name, method in migration.METHODS.items())
+    assert all(method.name == name and method.path for name, method in migration.KNOWN.items())
 
 
 @pytest.mark.parametrize("kinds", [[], ["export"], ["backup"], ["count", "verify", "settings"]])

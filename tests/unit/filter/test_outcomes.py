@@ -43,7 +43,8 @@ PROBLEMS = {"wrong": "wrong: ferry_workrs is no variable."}
 def test_a_comparison_has_a_row_for_each_table_and_its_words_once() -> None:
     lines = verify_lines(VERIFIED, VERIFIED, PROBLEMS)
     assert lines[0].split() == [
-        "name", "level", "items_source", "items_destination", "missing", "different", "extra", "result",
+        "name", "level", "compared_with", "items_source", "items_destination", "missing", "different", "extra",
+        "result",
     ]  # fmt: skip
     assert [line.split()[0] for line in lines[2:8]] == list(VERIFIED)
     results = [line.split("  ")[-1].strip() for line in lines[2:8]]
@@ -55,6 +56,15 @@ def test_a_comparison_has_a_row_for_each_table_and_its_words_once() -> None:
         "wrong: ferry_workrs is no variable.",
         "6 tables: 1 differs, 1 equal, 1 failed, 1 not compared, 1 refused, 1 repaired",
     ]
+
+
+def test_a_comparison_says_with_what_a_table_was_compared() -> None:
+    exported = {"exported": compared(export_time="2026-11-29T12:00:00+00:00"), **VERIFIED}
+    lines = verify_lines(exported, exported, PROBLEMS)
+    column = lines[0].index("compared_with")
+    assert [line[column:].split("  ")[0] for line in lines[2:9]] == [
+        "export of 2026-11-29T12:00:00+00:00", *["source table"] * 3, *["-"] * 3,
+    ]  # fmt: skip
 
 
 def test_tables_that_differ_or_are_refused_fail_and_those_that_failed_have_failed_already() -> None:

@@ -17,6 +17,7 @@ from ansible_collections.tableferry.aws.plugins.filter.report import (
     report_changed,
     report_changes,
     report_lines,
+    report_places,
     report_problems,
     report_rows,
     run_places,
@@ -328,3 +329,31 @@ def test_check_mode_says_migrated_of_finished_tables_alone(jobs: list[dict[str, 
     assert bool(judged) == (status == "migrated")
     variables = {"migrate_started": started, "migrate_judged": {"tables": {"a": JUDGED}} if judged else {}}
     assert report_rows(["a"], {"a": variables})[0]["status"] == status
+
+
+def test_places_are_the_destinations_that_were_looked_at_each_once() -> None:
+    there = {"region": "eu-west-1", "profile": "new"}
+    staging = {"bucket": "b", "owner": "222222222222", "kms_key_arn": ""}
+    outlook = {host: {"staging": staging, "reason": ""} for host in ("a", "b")}
+    outlook["c"] = {"staging": {}, "reason": "unknown"}
+    hostvars = {host: {"ferry_destination": there, "check_inventory_outlook": outlook} for host in ("a", "b", "c")}
+    place = {"destination": {**there, "account_id": "222222222222"}, "bucket": "b", "kms_key_arn": ""}
+    assert report_places(["a", "b", "c"], hostvars) == [place]
+    assert report_places(["c"], hostvars) == []
+
+
+def test_a_row_says_from_where_to_where_as_far_as_that_is_known() -> None:
+    staging = {"source_account_id": "111111111111", "owner": "222222222222"}
+    known = {
+        "ferry_source": {"region": "eu-west-1"},
+        "ferry_destination": {"region": "cn-north-1"},
+        "ferry_destination_table": "orders2",
+        "ferry_migration_id": "spring",
+        "check_inventory_outlook": {"orders": {"staging": staging, "reason": ""}},
+    }
+    (row,) = report_rows(["orders"], {"orders": known})
+    assert row["source"]["arn"] == "arn:aws:dynamodb:eu-west-1:111111111111:table/orders"
+    assert row["destination"]["arn"] == "arn:aws-cn:dynamodb:cn-north-1:222222222222:table/orders2"
+    assert row["migration_id"] == "spring"
+    (row,) = report_rows(["orders"], {"orders": {**known, "check_inventory_outlook": {}}})
+    assert (row["source"]["arn"], row["source"]["region"], row["source"]["table"]) == ("", "eu-west-1", "orders")

@@ -153,6 +153,38 @@ def test_two_tables_for_one_name() -> None:
     assert "of TableFerry" in found["d"]
 
 
+def test_hosts_that_are_merged_may_have_one_destination_table() -> None:
+    steps = [{"set": {"id": "T#{id}"}}]
+    merged = {**SIDES, "ferry_destination_table": "all", "ferry_merge": True, "ferry_transform": steps}
+    merged["ferry_method"] = "direct"
+    hostvars = {"a": merged, "b": {**merged, "ferry_merge": "yes"}}
+    assert inventory_problems(hostvars, hostvars) == {}
+    for other, words in (
+        (
+            {**merged, "ferry_merge": False},
+            "all is also the destination table of a, b; set ferry_destination_table, or",
+        ),
+        ({**merged, "ferry_table": "a"}, "merged twice of the same source table, also by a"),
+        ({**merged, "ferry_transform": []}, "set ferry_transform, with a step"),
+        ({**merged, "ferry_migration_id": "other"}, "give them the same ferry_migration_id"),
+        ({**merged, "ferry_method": "backup"}, "cannot change items on the way"),
+    ):
+        found = inventory_problems([*hostvars, "c"], {**hostvars, "c": other})
+        assert words in found["c"], found
+    twice = inventory_problems([*hostvars, "c"], {**hostvars, "c": {**merged, "ferry_table": "a"}})
+    assert set(twice) == {"a", "c"}
+
+
+def test_what_is_merged_needs_its_staging_until_its_own_part_is_done() -> None:
+    merged = {**SIDES, "ferry_destination_table": "all", "ferry_merge": True, "ferry_method": "glue"}
+    arn = "arn:aws:dynamodb:eu-west-1:111111111111:table/"
+    row = {"name": "all", "state": "done", "copy_state": "there", "method": "glue", "job": ""}
+    status = {"tables": [{**row, "parts": {f"{arn}a": "filled", f"{arn}b": "claimed"}}]}
+    hostvars = {"a": merged, "b": merged, "c": merged}
+    found = pair_tables(dict.fromkeys(hostvars, "a"), hostvars, "a", status)
+    assert found == {"staged": ["b", "c"], "backed_up": [], "spark": ["b", "c"]}
+
+
 def test_tables_of_one_backup_plan_want_it_alike() -> None:
     planned = {**SIDES, "ferry_backup_plan": True}
     hostvars = {"a": planned, "b": planned, "c": {**planned, "ferry_migration_id": "other", "ferry_copy_days": 30}}
@@ -244,6 +276,8 @@ def test_a_table_that_was_cleaned_up_counts_by_what_its_record_says_too() -> Non
     }
     found = pair_tables({"a": "a", "b": "a"}, hostvars, "a")
     assert found == {"staged": ["a", "b"], "backed_up": ["b"], "spark": []}
+    hostvars["a"]["cleanup_table_removed"] = {**made, "job_role": True}
+    assert pair_tables({"a": "a", "b": "a"}, hostvars, "a")["spark"] == ["a"]
 
 
 def test_users_of_what_a_pair_shares_are_all_its_tables() -> None:

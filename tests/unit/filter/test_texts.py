@@ -38,6 +38,12 @@ JOB = {"kind": "export", "name": "host", "state": "running"}
 STARTED = {"tables": {"host": {"job": JOB, "then": [], "record": {"table": "host", "record_table": "tableferry"}}}}
 
 
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """``ferry_debug_calls`` makes a file where the run is."""
+    monkeypatch.chdir(tmp_path)
+
+
 def options(**variables: Any) -> tuple[Any, Any]:
     """How the table of a host with ``variables`` is started and judged, as the verbs read it."""
     hostvars = {"host": {**ACCOUNTS, "ferry_method": "backup", **variables}}

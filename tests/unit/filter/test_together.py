@@ -15,12 +15,15 @@ from typing import Any
 
 import pytest
 from ansible import template as templates
+from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
 from ansible_collections.tableferry.aws.plugins.filter.together import (
+    prices,
     tables_to_judge,
+    tables_to_plan,
     tables_to_start,
     tables_to_wait,
     wait_seconds,
@@ -114,7 +117,7 @@ CASES: list[dict[str, Any]] = [
         "ferry_method": "direct", "ferry_transform": [{"drop": ["x"]}, {"set": {"n": 1, "t": True}}],
         "ferry_transform_names": {"#a": "b"}, "ferry_transform_values": {":v": {"S": "w"}},
         "ferry_transform_errors": "skip", "ferry_transform_show_values": "yes", "ferry_on_collision": "any",
-        "ferry_destination_key": {"partition": {"x": "S"}},
+        "ferry_destination_key": {"partition": {"x": "S"}}, "ferry_merge": "yes",
     },
     {"ferry_method": "glue", "ferry_spark": {"workers": "3", "worker_type": "G.2X"}, "ferry_spark_wheels": "/w"},
     {"ferry_method": "emr", "ferry_spark": {"engine": "cluster", "release": "emr-7.14.0", "role_arn": "arn:r"}},
@@ -124,7 +127,7 @@ CASES: list[dict[str, Any]] = [
 # What the playbook takes from the account's preparation, and what another task of it takes.
 ELSEWHERE = {
     "ferry_source", "ferry_destination", "ferry_staging_bucket", "ferry_staging_kms_key_arn", "ferry_wait_timeout",
-    "ferry_tags",
+    "ferry_tags", "ferry_debug_calls", "ferry_report_dir",
 }  # fmt: skip
 
 
@@ -222,3 +225,72 @@ def test_a_wait_that_cannot_be_read_is_the_problem_of_its_table_alone(values, se
         for name, value in zip("ab", values, strict=True)
     }
     assert wait_seconds(hosts, hosts, outlook) == seconds
+
+
+# Plans
+
+
+PLANNED = {"plan_tables_planned": {"methods": {"host": "direct", "other": "s3"}, "order": ["other", "host"]}}
+
+
+def hosts_of(*names: str, **variables: Any) -> dict[str, dict[str, Any]]:
+    return {name: {"ferry_source": SIDE, "ferry_destination": SIDE, **DIRECTORIES, **variables} for name in names}
+
+
+def test_a_planned_method_is_that_of_tables_which_leave_it_open_and_they_begin_in_its_order() -> None:
+    outlook = {name: {"reason": "", "staging": STAGING} for name in ("host", "other")}
+    left_open = tables_to_start(["host", "other"], hosts_of("host", "other", **PLANNED), outlook)
+    assert [(entry["name"], entry["options"]["method"]) for entry in left_open] == [("other", "s3"), ("host", "direct")]
+    named = tables_to_start(["host"], hosts_of("host", ferry_method="backup", **PLANNED), outlook)
+    assert named[0]["options"]["method"] == "backup"
+    assert "method" not in tables_to_start(["host"], hosts_of("host"), outlook)[0]["options"]
+
+
+def test_what_is_planned_is_what_is_started_without_the_staging_area() -> None:
+    hosts = hosts_of("host", ferry_verify="full", ferry_staging_bucket="b", ferry_management={"profile": "m"})
+    (planned,) = tables_to_plan(["host"], hosts, {})
+    (started,) = tables_to_start(["host"], hosts, OUTLOOK)
+    staged = {"bucket", "bucket_owner", "kms_key_arn"}
+    without = {name: value for name, value in started["options"].items() if name not in staged}
+    assert {name: value for name, value in planned["options"].items() if name not in staged} == without
+    assert (planned["options"]["bucket"], planned["prepared"], planned["managed"]) == ("b", True, True)
+
+
+def test_tables_with_problems_and_named_methods_are_planned_where_all_are() -> None:
+    hosts = {**hosts_of("open"), **hosts_of("named", ferry_method="s3"), **hosts_of("wrong")}
+    problems = {"wrong": "wrong: ferry_verfy is not a variable of TableFerry (did you mean ferry_verify?)."}
+    assert [entry["name"] for entry in tables_to_plan(hosts, hosts, problems, None, "open")] == ["open"]
+    every = {entry["name"]: entry for entry in tables_to_plan(hosts, hosts, problems)}
+    assert list(every) == ["open", "named", "wrong"]
+    assert every["wrong"]["problem"].startswith("ferry_verfy is not a variable")
+
+
+def test_prices_are_a_dictionary_or_a_file(tmp_path: Path) -> None:
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.usual_prices import USUAL
+
+    assert prices({"export_gb": 0.2}) == {"export_gb": 0.2}
+    assert prices("") == prices(None) == {}
+    whole = tmp_path / "prices.yml"
+    whole.write_text(json.dumps(USUAL))
+    assert prices(str(whole)) == USUAL
+    figures = {name: entry["price"] for name, entry in USUAL["figures"].items()}
+    whole.write_text(json.dumps(figures))
+    assert prices(str(whole)) == {"figures": figures}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{export_gb: 1}", "write_million"),
+        ("{export_gb: -1}", "are missing"),
+        ("[1]", "figures is no dictionary"),
+        ("{a: [", "cannot be read"),
+    ],
+)
+def test_a_wrong_file_of_prices_is_refused(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "prices.yml"
+    path.write_text(text)
+    with pytest.raises(AnsibleFilterError, match=words):
+        prices(str(path))
+    with pytest.raises(AnsibleFilterError, match="cannot be read"):
+        prices(str(tmp_path / "none.yml"))

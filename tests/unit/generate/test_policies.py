@@ -12,10 +12,16 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.ready_policies import (
+    MANAGED,
+    filled,
+    parts,
+    size,
+)
 from generate import permission_files
-from generate.permission_files import blocks, committed, files_of, with_blocks, write
-from generate.permissions import ALSO, MANAGED, filled, parts, pattern, policy, size
-from generate.rehearsal import METHODS, SIDES
+from generate.permission_files import LONG, blocks, committed, files_of, with_blocks, write
+from generate.permissions import ALSO, pattern, policy
+from generate.rehearsal import SIDES, WAYS
 from lab.permission_log import Permission
 
 ACCOUNTS = {"111111111111": "SOURCE", "222222222222": "DESTINATION"}
@@ -39,6 +45,13 @@ def made(*permissions: Permission) -> list[dict[str, Any]]:
         (RECORDS, "arn:aws:dynamodb:REGION:DESTINATION:table/tableferry"),
         (f"{TABLE}/export/01-ab", "arn:aws:dynamodb:REGION:SOURCE:table/TABLE/export/*"),
         ("arn:aws:s3:::b/tableferry/m/AWSDynamoDB/x/y", "arn:aws:s3:::BUCKET/tableferry/*/AWSDynamoDB/*"),
+        ("arn:aws:s3:::b/tableferry/spark/222222222222/eu-west-1/x.zip",
+         "arn:aws:s3:::BUCKET/tableferry/spark/DESTINATION/REGION/*"),
+        ("arn:aws:glue:eu-west-1:222222222222:job/tableferry-m-1", "arn:aws:glue:REGION:DESTINATION:job/tableferry-*"),
+        ("arn:aws:emr-serverless:eu-west-1:222222222222:/applications/00a",
+         "arn:aws:emr-serverless:REGION:DESTINATION:/applications/*"),
+        ("arn:aws:emr-serverless:eu-west-1:222222222222:/applications/00a/jobruns/1",
+         "arn:aws:emr-serverless:REGION:DESTINATION:/applications/*/jobruns/*"),
         ("arn:aws:s3:::b", "arn:aws:s3:::BUCKET"),
         ("arn:aws:kms:eu-west-1:222222222222:key/1-2", "arn:aws:kms:REGION:DESTINATION:key/*"),
         ("arn:aws:backup:eu-west-1:111111111111:backup-vault:v", "arn:aws:backup:REGION:SOURCE:backup-vault:VAULT"),
@@ -107,12 +120,12 @@ def test_blocks_of_a_page_are_made_new() -> None:
     assert with_blocks(written, {"source": document}) == written
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WAYS)
 @pytest.mark.parametrize("side", SIDES)
 def test_each_file_can_be_attached_as_it_is(method: str, side: str) -> None:
     files = [json.loads(file.read_text()) for file in files_of(method, side)]
-    assert all(size(document) <= MANAGED for document in files)
-    assert files == parts(committed(method, side))
+    assert all(size(filled(document, LONG)) <= MANAGED for document in files)  # with a user's names in it too
+    assert files == parts(committed(method, side), LONG)
     identifiers = [statement["Sid"] for statement in committed(method, side)["Statement"]]
     assert all(each.isalnum() for each in identifiers) and len(set(identifiers)) == len(identifiers)
 
@@ -122,7 +135,8 @@ def test_a_policy_that_is_too_long_gets_more_files_and_loses_none(
 ) -> None:
     monkeypatch.setattr(permission_files, "FOLDER", tmp_path)
     (tmp_path / "s3-source.json").write_text("{}")
-    statements = [{"Sid": f"Move{n}", "Effect": "Allow", "Action": "s3:GetObject" * 99} for n in range(12)]
+    long = {"Effect": "Allow", "Action": "s3:GetObject" * 99, "Resource": "*"}
+    statements = [{"Sid": f"Move{number}", **long} for number in range(12)]
     document = {"Version": "2012-10-17", "Statement": statements}
     write("s3", "source", document)
     assert [file.name for file in files_of("s3", "source")] == [

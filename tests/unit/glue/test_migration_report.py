@@ -10,7 +10,6 @@ import errno
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from typing import Any
 import pytest
 from ansible import constants
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import report
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report import row as rows
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.page import _template as page_of
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.migration_report import VERB
 from ansible_collections.tableferry.aws.plugins.plugin_utils.verb import for_machines
@@ -27,13 +27,24 @@ from ansible_collections.tableferry.aws.plugins.plugin_utils.verb import for_mac
 def row(number: int, status: str = "migrated", **values: Any) -> dict[str, Any]:
     """A row of the report."""
     judgement = {"status": status, "verified": "counts", "reason": values.pop("reason", "")}
-    return {**report.row(f"table-{number:04d}", "s3", judgement=judgement), "changed": True, **values}
+    return {**rows.row(f"table-{number:04d}", "s3", judgement=judgement), "changed": True, **values}
 
 
 def shown(rows: list[dict[str, Any]], check_mode: bool = False, **options: Any) -> tuple[dict[str, Any], list[str]]:
     """What the verb answers, and the lines that it prints."""
     lines: list[str] = []
-    params = {"tables": rows, "changes": [], "lines": None, "path": None, "try_only": False, **options}
+    params = {
+        "tables": rows,
+        "changes": [],
+        "lines": None,
+        "dir": None,
+        "part": "migration",
+        "places": [],
+        "iac": [],
+        "plan": None,
+        "try_only": False,
+        **options,
+    }
     return outcome(VERB, params, check_mode=check_mode, diff=False, progress=lines.append), lines
 
 
@@ -74,7 +85,7 @@ def test_a_reason_of_many_tables_is_shown_in_full_once() -> None:
 
 def test_reasons_without_room_keep_the_report_of_many_tables_short() -> None:
     change = {"what": "tags", "before": None, "after": "x"}
-    values = {"notes": ["n"], "settings_drift": [change], "settings_applied": [change]}
+    values = {"warnings": ["n"], "settings_drift": [change], "settings_applied": [change]}
     rows = [row(each, "failed", reason="r", **values) for each in range(99)]
     rows += [row(99 + each, "planned", reason=f"{LONG}{each}") for each in range(99)]
     _, lines = shown(rows)
@@ -83,7 +94,7 @@ def test_reasons_without_room_keep_the_report_of_many_tables_short() -> None:
 
 @pytest.mark.parametrize("number", [51, 1000])
 def test_many_tables_take_few_lines_and_hide_none_that_needs_attention(number: int) -> None:
-    notes = {"notes": ["Look at this."]}
+    notes = {"warnings": ["Look at this."]}
     rows = [row(each, **notes) for each in range(number - 2)] + [row(number, "refused"), row(number + 1, "failed")]
     _, lines = shown(rows)
     assert len(lines) < 60
@@ -95,7 +106,7 @@ def test_many_tables_take_few_lines_and_hide_none_that_needs_attention(number: i
 
 def test_the_worst_of_1000_tables_is_shown_in_less_than_200_lines() -> None:
     change = {"what": "tags", "before": None, "after": "x"}
-    values = {"notes": ["n"], "settings_drift": [change], "settings_applied": [change]}
+    values = {"warnings": ["n"], "settings_drift": [change], "settings_applied": [change]}
     rows = [row(each, "failed", reason="r", **values) for each in range(500)]
     left = {"settings_left": [{"what": "a", "reason": str(each)} for each in range(99)]}
     rows += [row(500 + each, "planned", reason=str(each), **left) for each in range(500)]
@@ -104,95 +115,137 @@ def test_the_worst_of_1000_tables_is_shown_in_less_than_200_lines() -> None:
 
 
 def places(folder: Path) -> dict[str, tuple[str, str]]:
-    """Paths at which no report can be written, and why not."""
+    """Folders into which no report can be written, and why not."""
     (folder / "file").touch()
-    (folder / "folder").mkdir()
+    (folder / "taken" / "report.html").mkdir(parents=True)
     return {
-        "below a file": (str(folder / "file" / "report.json"), "Not a directory"),
-        "a folder": (str(folder / "folder"), "Is a directory"),
-        "no parent that can be made": ("/proc/no/report.json", "No such file or directory|Permission denied"),
-        "not permitted": ("/proc/report.json", "No such file or directory|Permission denied"),
-        "no such device": ("/dev/tableferry", "No such file or directory"),
+        "a file": (str(folder / "file"), "Not a directory"),
+        "below a file": (str(folder / "file" / "report"), "Not a directory"),
+        "a folder at a file's place": (str(folder / "taken"), "Is a directory"),
+        "no parent that can be made": ("/proc/no/report", "No such file or directory|Permission denied"),
+        "a device": ("/dev/null", "Not a directory"),
         "too long": (str(folder / ("n" * 300)), "File name too long"),
     }
 
 
-@pytest.mark.parametrize(
-    "name", ["below a file", "a folder", "no parent that can be made", "not permitted", "no such device", "too long"]
-)
+NOWHERE = ["a file", "below a file", "a folder at a file's place", "no parent that can be made", "a device", "too long"]
+
+
+@pytest.mark.parametrize("name", NOWHERE)
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_a_report_that_cannot_be_written_is_known_before_and_a_warning_afterwards(
     tmp_path: Path, name: str, check_mode: bool
 ) -> None:
     path, why = places(tmp_path)[name]
     before = sorted(tmp_path.rglob("*"))
-    tried, lines = shown([], check_mode, path=path, try_only=True)
+    tried, lines = shown([], check_mode, dir=path, try_only=True)
     assert tried["failed"] and lines == []
-    step = "Nothing was started. Set path to a file that can be written."
-    assert re.fullmatch(f"The report {path} cannot be written: ({why}). {step}", tried["msg"])
-    result, lines = shown([row(1)], check_mode, path=path)
+    step = "Nothing was started. Set dir to a folder that can be written to."
+    told = f"The report cannot be written to the folder {path}: ({why})."
+    assert re.fullmatch(f"{told} {step}", tried["msg"])
+    assert sorted(tmp_path.rglob("*")) == before
+    result, lines = shown([row(1)], check_mode, dir=path)
     assert "1 table: 1 migrated" in lines[-1]
-    assert not result.get("failed")
+    assert not result.get("failed") and result["report"] == ""
+    assert result["artifact"]["statuses"] == {"migrated": 1}
     if not check_mode:
         (warning,) = result["warnings"]
-        assert re.fullmatch(f"The report {path} cannot be written: ({why}). It is shown above.", warning)
-    assert sorted(tmp_path.rglob("*")) == before
+        assert re.fullmatch(f"{told} It is shown above.", warning)
 
 
-@pytest.mark.parametrize("place", ["report.json", "new/folders/report.json", "there.json"])
+@pytest.mark.parametrize("place", ["report", "new/folders/report", "there"])
 def test_trying_leaves_nothing_and_changes_nothing(tmp_path: Path, place: str) -> None:
-    (tmp_path / "there.json").write_text("of before")
-    result, _ = shown([], True, path=str(tmp_path / place), try_only=True)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "report.json").write_text("of before")
+    before = sorted(tmp_path.rglob("*"))
+    result, _ = shown([], True, dir=str(tmp_path / place), try_only=True)
     assert not result.get("failed")
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("there.json", "of before")]
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "there" / "report.json").read_text() == "of before"
 
 
-def test_no_path_is_nothing_to_try() -> None:
-    assert not shown([], path=None, try_only=True)[0].get("failed")
+def test_no_folder_is_nothing_to_try() -> None:
+    assert not shown([], dir=None, try_only=True)[0].get("failed")
 
 
 def test_a_full_disk_leaves_the_report_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    path = tmp_path / "report.json"
-    path.write_text("of before")
+    (tmp_path / "report.json").write_text("of before")
     monkeypatch.setattr(os, "fsync", full)
-    result, _ = shown([row(1)], path=str(path))
+    result, _ = shown([row(1)], dir=str(tmp_path))
     assert "No space left on device. It is shown above." in result["warnings"][0]
     assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("report.json", "of before")]
-    assert "No space left on device" in shown([], path=str(path), try_only=True)[0]["msg"]
-
-
-def test_a_device_that_is_full_is_a_warning_too() -> None:
-    assert "No space left on device" in shown([row(1)], path="/dev/full")[0]["warnings"][0]
-    assert "warnings" not in shown([row(1)], path="/dev/null")[0]
-
-
-def test_standard_output_is_written_to_wherever_it_leads(tmp_path: Path) -> None:
-    """As root the link was replaced where it led to a file."""
-    script = (
-        "from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.migration_report import run\n"
-        "print('before', flush=True)\n"
-        "for try_only in (True, False):\n"
-        "    params = {'tables': [], 'changes': [], 'lines': None, 'path': '/dev/stdout', 'try_only': try_only}\n"
-        "    run(params, False, lambda line: None)\n"
-    )
-    out = tmp_path / "out"
-    with out.open("w") as file:
-        subprocess.run([sys.executable, "-c", script], stdout=file, check=True)
-    assert out.read_text() == 'before\n{\n  "tables": []\n}\n'
-    piped = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert piped.stdout == out.read_text()
-    assert Path("/dev/stdout").is_symlink()
+    assert "No space left on device" in shown([], dir=str(tmp_path), try_only=True)[0]["msg"]
 
 
 def test_check_mode_writes_no_report(tmp_path: Path) -> None:
-    path = tmp_path / "report.json"
-    _, lines = shown([row(1, "planned")], check_mode=True, path=str(path))
-    assert not path.exists() and lines[-2] == "would change: table-0001"
-    shown([row(1)], path=str(path))
-    assert json.loads(path.read_text())["tables"][0]["name"] == "table-0001"
+    folder = tmp_path / "report"
+    _, lines = shown([row(1, "planned")], check_mode=True, dir=str(folder))
+    assert not folder.exists() and lines[-2] == "would change: table-0001"
+    result, lines = shown([row(1)], dir=str(folder))
+    assert lines[-1] == f"report: {folder}/report.html" and result["report"] == f"{folder}/report.html"
+    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.json", "report.md"]
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert json.loads((folder / "report.json").read_text())["tables"][0]["name"] == "table-0001"
+
+
+def test_without_jinja2_there_is_no_page_and_the_rest_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    page_of.cache_clear()
+    result, _ = shown([row(1)], dir=str(tmp_path))
+    page_of.cache_clear()
+    assert result["report"] == f"{tmp_path}/report.md"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.json", "report.md"]
+
+
+@pytest.mark.parametrize("former", ["of before", "[]", "{}", '{"version": "1.0", "tables": [{"name": "x"}]}', None])
+@pytest.mark.parametrize("part", ["migration", "comparison"])
+def test_whatever_lies_there_is_replaced_by_the_report(tmp_path: Path, former: str | None, part: str) -> None:
+    (tmp_path / "report.json").write_text(former) if former is not None else None
+    found = compared("table-0001") if part == "comparison" else row(1)
+    shown([found], dir=str(tmp_path), part=part, lines=["Compared."] if part == "comparison" else None)
+    (table,) = json.loads((tmp_path / "report.json").read_text())["tables"]
+    assert table["name"] == "table-0001" and table["status"] == ("unknown" if part == "comparison" else "migrated")
+
+
+def compared(name: str, result: str = "equal", account: str = "") -> dict[str, Any]:
+    """What verify says of a table."""
+    numbers = {"items_source": 3, "items_destination": 3, "missing": 0, "different": 0, "extra": 0}
+    place = rows.TablePlace("", account, "")
+    return {
+        "name": name,
+        "migration_id": "default",
+        "source": place.to_dict(),
+        "destination": place.to_dict(),
+        "comparison": {"level": "full", **numbers, "result": result, "message": "3 items, all are equal."},
+    }
+
+
+def test_verify_and_cleanup_write_into_the_report_of_the_migration(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    shown([row(1), row(2)], dir=folder)
+    shown([compared("table-0001", "differs")], dir=folder, part="comparison", lines=["Compared."])
+    cleaned = {
+        **compared("table-0002"),
+        "cleanup": {"removed": 3, "kept": 0, "left": [], "result": "cleaned up", "message": ""},
+    }
+    del cleaned["comparison"]
+    result, lines = shown([cleaned], dir=folder, part="cleanup", lines=["Cleaned."])
+    assert lines[0] == "Cleaned."
+    found = json.loads((tmp_path / "report.json").read_text())
+    first, second = found["tables"]
+    assert first["comparison"]["result"] == "differs" and first["cleanup"] is None
+    assert second["cleanup"]["removed"] == 3 and second["comparison"] is None
+    assert found["playbook"] == "cleanup" and result["artifact"]["failed"] == ["table-0001"]
+    # A migration that finds a table finished knows that it is the one that was compared; one that brought it does not.
+    finished = {**row(1), "jobs": [{"kind": "claim", "state": "not_needed", "arn": "", "start": "", "end": ""}]}
+    shown([finished, row(2)], dir=folder)
+    first, second = json.loads((tmp_path / "report.json").read_text())["tables"]
+    assert first["comparison"]["result"] == "differs" and second["cleanup"] is None
 
 
 @pytest.mark.parametrize(

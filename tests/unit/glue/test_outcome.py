@@ -30,7 +30,7 @@ def client_error(code: str, message: str = "No.") -> exceptions.ClientError:
         (client_error("AccessDeniedException", "not authorized to perform: x"), errors.AccessDenied, "to perform: x"),
         (client_error("ExpiredTokenException"), errors.CredentialsError, "ExpiredTokenException"),
         (client_error("ThrottlingException"), errors.ServiceError, "few minutes"),
-        (client_error("InternalServerError", "Oops"), errors.ServiceError, "Oops."),
+        (client_error("InternalServerError", "Oops"), errors.ServiceError, "Oops (request R1)."),
         (exceptions.NoCredentialsError(), errors.CredentialsError, "No usable AWS credentials"),
         (exceptions.ParamValidationError(report="ImportArn: too short"), errors.InvalidInput, "ImportArn"),
         (exceptions.NoRegionError(), errors.InvalidInput, "Region"),

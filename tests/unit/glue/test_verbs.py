@@ -19,12 +19,12 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.account import
 from ansible_collections.tableferry.aws.plugins.module_utils.core.change import Change, NotCarried
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.cleanup import CleanupPlan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export import ExportPlan
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports import importing
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_place import ImportLoader
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.importing import ImportPlan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, ended_with
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitResult
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import importing
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import ImportPlan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import settings_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition

@@ -4,7 +4,7 @@
 
 """Which methods and which kinds of jobs there are is asked in one file, core/migration.py.
 
-Elsewhere only the files of a method name it and the kinds of its jobs, and exports and a step their own kind.
+Elsewhere only the files of a method name it and the kinds of its jobs, and exports, imports and a step their own kind.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import judgement, migration
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports import export_request
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports import import_request
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import AUTO
-from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import adopting, claim_job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import adopting, claim_job, comparison
 
 from .imports import ROOT, nodes
 
 PLUGINS = ROOT / "plugins"
 CORE = PLUGINS / "module_utils/core"
-NAMES = frozenset({AUTO, *migration.METHODS, *migration.LATER, *migration.KINDS})
+NAMES = frozenset({AUTO, *migration.KNOWN, *migration.LATER, *migration.KINDS})
 OF_JOBS = frozenset({"kinds", "kind", "jobs", "methods", "ways"})  # what is looked up in such a mapping is a kind
 OTHERS = frozenset({"pending_reason"})  # settings wait for their slot under the same word
 
@@ -106,13 +107,17 @@ def allowed(path: Path) -> set[str]:
         return {claim_job.KIND}
     if path == CORE / "steps/adopting.py":
         return {adopting.KIND}
+    if path == CORE / "steps/comparison.py":
+        return {comparison.KIND}
     if path == CORE / "judgement.py":
         return {judgement.KIND}
     if path.is_relative_to(CORE / "exports"):
         return {export_request.KIND}
+    if path.is_relative_to(CORE / "imports"):
+        return {import_request.KIND, export_request.KIND}
     if path.is_relative_to(CORE / "methods") and path.parent != CORE / "methods":
         methods = [
-            each for each in migration.METHODS.values() if f".methods.{path.parent.name}." in type(each).__module__
+            each for each in migration.KNOWN.values() if f".methods.{path.parent.name}." in type(each).__module__
         ]
         return {name for method in methods for name in (method.name, *method.kinds)}
     module = ".".join(path.relative_to(CORE).with_suffix("").parts) if path.is_relative_to(CORE) else "?"
@@ -161,8 +166,9 @@ def test_what_names_them_is_found(text: str, names: list[str]) -> None:
 
 
 def test_a_file_may_name_what_is_its_own() -> None:
-    assert allowed(CORE / "methods/s3/judge.py") == {"s3", "export", "import"}
+    assert allowed(CORE / "methods/s3/method.py") == {"s3", "export", "import"}
     assert allowed(CORE / "exports/export.py") == {"export"}
+    assert allowed(CORE / "imports/judge.py") == {"export", "import"}
     assert allowed(CORE / "steps/counting.py") == {"count"}
     assert allowed(CORE / "judgement.py") == {"judge"}
     assert allowed(CORE / "methods/method.py") == set()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from .imports import ROOT
 
 CORE = ROOT / "plugins/module_utils/core"
-ROOMS = 22
+ROOMS = 24
 LINES = 500
 
 

@@ -518,6 +518,11 @@ def test_runtime_roles_are_asked_for_or_refused(desk: Desk) -> None:
     text = "Runtime roles are not supported on this cluster"
     request = {"JobFlowId": without, "Steps": [step()], "ExecutionRoleArn": INSTANCE_ROLE}
     desk.refused(service.RUNTIME_ROLES, "ValidationException", text, "AddJobFlowSteps", **request)
+    asked = desk.request(Steps=[step()], StepExecutionRoleArn=INSTANCE_ROLE)
+    desk.refused(service.RUNTIME_ROLES, "ValidationException", text, "RunJobFlow", **asked)
+    taken = desk.run(Steps=[step()], StepExecutionRoleArn=INSTANCE_ROLE, SecurityConfiguration="runtime")
+    (begun,) = desk("ListSteps", ClusterId=taken)["Steps"]
+    assert desk.step(taken, begun["Id"])["ExecutionRoleArn"] == INSTANCE_ROLE
     desk("DeleteSecurityConfiguration", Name="runtime")
     with pytest.raises(Exception, match="does not exist"):
         desk.run(SecurityConfiguration="runtime")

@@ -20,15 +20,15 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export
     plan_export,
     start_export,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs import waiter
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_place import ImportLoader
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.importing import (
     ImportOptions,
     plan_import,
     start_import,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs import waiter
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import background
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.settings_job import settings_job

@@ -172,6 +172,10 @@ class InProcessAccount(Account):
         self.note_date(formatdate(self.aws.clock, usegmt=True))  # as each answer would
         return Client(self.aws, self._caller, service, region or self.region)
 
+    def own_client(self, service: str, **_config: Any) -> Client:
+        """Another one: each is its user's alone."""
+        return self.client(service)
+
 
 class Client:
     """A client as boto3 makes them: keyword arguments checked by the model, answers and errors in its shapes.
@@ -194,6 +198,9 @@ class Client:
             return self._watch(operation, params) if self._watched else self._answer(operation, params)
 
         return call
+
+    def close(self) -> None:
+        """There are no connections."""
 
     def get_paginator(self, name: str) -> Paginator:
         """boto3's paginator of the method ``name``."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.ready_policies import filled
 from generate.permission_files import blocks, page_of
-from generate.permissions import filled
 
 PLACES = {
     "REGION": "eu-west-1",

@@ -98,8 +98,8 @@ class Playbook:
     # The verbs
 
     def start(self, table: str = "orders", take_over: str = "", **options: Any) -> Migration:
-        """What migration_start does."""
-        chosen = {"bucket": BUCKET, "enable_point_in_time_recovery": True, **options}
+        """What migration_start does; by s3 unless another method is asked for."""
+        chosen = {"method": "s3", "bucket": BUCKET, "enable_point_in_time_recovery": True, **options}
         records = Records(self.store, lambda: self.run)
         return start(self.source, self.destination, MigrationOptions(table, **chosen), records, take_over)
 

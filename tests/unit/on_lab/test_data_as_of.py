@@ -14,11 +14,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export
     plan_export,
     start_export,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, preview, start, wait_for
 from tests.unit.on_lab.staged import BUCKET, Staged
 

@@ -17,6 +17,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane imp
 from ansible_collections.tableferry.aws.plugins.module_utils.core.destination import has_mark, is_ours, make_table
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import DestinationExists, TableUnusable
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.cleanup import CleanupOptions, plan_cleanup
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import Pause
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.readiness import count_tags
@@ -24,7 +25,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
     look_at_destination as look_at_restored,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import start
 from ansible_collections.tableferry.aws.plugins.module_utils.core.route import Route
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition

@@ -28,9 +28,10 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import s
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table import patient_calls
 from tests.histories.broken_rules import BROKEN_RULES, first_found
 from tests.histories.history import Violation, ends, plain, play
-from tests.histories.plan import BESIDE, METHODS, TABLE, Fault, Plan, PlannedRun, draw
+from tests.histories.plan import BESIDE, METHODS, SPARK_METHODS, TABLE, Fault, Plan, PlannedRun, draw
 from tests.histories.promises import Version, difference
 
+FEW = 20  # of those with Spark jobs, which cost more
 COUNT = 200  # of each method: one costs up to 0.1 s of CPU
 NEAR = 150  # histories within which a rule broken on purpose is found, whatever the product's calls are by then
 # Rules of the record, and the first history of a method and theme that finds what comes of doing without one.
@@ -58,16 +59,16 @@ FOUND = (
 )
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", (*METHODS, *SPARK_METHODS))
 def test_every_promise_is_kept(method: str) -> None:
     # CI plays the same ones each time: what a new draw finds there would stop somebody else's change.
     first = 50000 if os.environ.get("CI") else random.SystemRandom().randrange(10**9)
-    for seed in range(first, first + COUNT):
+    for seed in range(first, first + (COUNT if method in METHODS else FEW)):
         found = play(draw(method, seed))
         assert found is None, f"make histories METHOD={method} SEED={seed} COUNT=1\n{found}"
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", (*METHODS, *SPARK_METHODS))
 def test_a_history_in_which_nothing_goes_wrong(method: str) -> None:
     assert play(plain(method)) is None
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.judge import judge_import
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.judge import judge_import
 from tests.unit.on_lab.methods.s3.test_importing import World
 
 

@@ -15,13 +15,13 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     AccessDenied,
     StagingBucketUnusable,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.judge import judge_import
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.judge import judge_import
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, start
+from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.ready_policies import filled
 from demo.tables import index
 from generate.permission_files import committed
-from generate.permissions import filled
 from tests.unit.on_lab.callers import user_who_may
 from tests.unit.on_lab.readmes import PLACES, policies
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from botocore.exceptions import ClientError
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import AccessDenied, InvalidInput
@@ -23,9 +24,18 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.stagin
     apply_bucket,
     plan_bucket,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_request import ImportOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import plan_import, start_import
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_request import ImportOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.importing import plan_import, start_import
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions, SparkChoices
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.emr_cluster import EmrCluster
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.emr_serverless import EmrServerless
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.engine import (
+    Engine,
+    Submission,
+    tags_of,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.glue import Glue, job_arn
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.permissions import role_arn
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import preview
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.users import Uncounted
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.own_apis import tags_of_copy
@@ -39,6 +49,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import
 from lab.client import RunningLab
 from tests.unit.on_lab.callers import user_who_may
 from tests.unit.on_lab.conftest import BUCKET, Crossing
+from tests.unit.on_lab.emr_roles import add_default_roles
 from tests.unit.on_lab.methods.direct.test_copy_job import Direct, fill, make
 
 VERBS = "ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs"
@@ -50,6 +61,10 @@ MAKING = [
     "backup:StartBackupJob",
     "dynamodb:CreateTable",
     "dynamodb:ImportTable",
+    "elasticmapreduce:RunJobFlow",
+    "emr-serverless:CreateApplication",
+    "emr-serverless:StartJobRun",
+    "glue:CreateJob",
     "iam:CreateRole",
     "kms:CreateKey",
     "ram:CreateResourceShare",
@@ -221,6 +236,53 @@ def test_h5_what_cannot_be_carried_is_left_out_of_the_call() -> None:
     assert mark.items() <= made.items() and "tableferry:copy" not in made
     assert len(made) == MOST_TAGS - 2  # room for the nonce and for the mark of a complete copy
     assert bytes_of(made) < MOST_BYTES
+
+
+def submission(account: Account) -> Submission:
+    """A run of the Spark job as the role of the environment, whose script is never read here."""
+    return Submission(
+        run="0123456789" * 4,
+        table="orders",
+        migration_id="default",
+        plan=f"s3://{BUCKET}/plan.json",
+        script=f"s3://{BUCKET}/script.py",
+        package=f"s3://{BUCKET}/package.zip",
+        logs=f"s3://{BUCKET}/logs/",
+        role_arn=role_arn(account),
+        policy=json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}),
+        choices=SparkChoices(),
+        tags=tags_of(account, "default"),
+    )
+
+
+@pytest.mark.parametrize("engine", [Glue(), EmrServerless(), EmrCluster()], ids=lambda engine: engine.name)
+def test_what_runs_spark_has_the_tags(demanding: Crossing, engine: Engine) -> None:
+    run(demanding, "spark_environment", "destination", {"bucket": BUCKET}, **TAGS)
+    add_default_roles(demanding.lab)
+    _source, bare = tagged(demanding)
+    _source, account = tagged(demanding, **TAGS)
+    demanding.lab.advance(60)
+    with pytest.raises(ClientError) as refused:
+        engine.begin(bare, engine.request(submission(bare), engine.place(bare, submission(bare))))
+    words = account.explain(refused.value, "starting a run").next_step
+    assert "service control policy" in words and "ferry_tags in playbooks" in words
+    scope = engine.place(account, submission(account))
+    demanding.lab.advance(60)
+    run_id = engine.begin(account, engine.request(submission(account), scope))
+    engine.stop(account, scope, run_id)
+    wanted = {**TAGS, "tableferry:managed": "true", "tableferry:migration": "default"}
+    clients = {name: demanding.lab.client(name, "destination") for name in ("glue", "emr-serverless", "emr")}
+    if engine.name == "glue":
+        assert clients["glue"].get_tags(ResourceArn=job_arn(account, scope))["Tags"] == wanted
+    elif engine.name == "emr_serverless":
+        application = clients["emr-serverless"].get_application(applicationId=scope)["application"]
+        job_run = clients["emr-serverless"].get_job_run(applicationId=scope, jobRunId=run_id)["jobRun"]
+        assert application["tags"] == job_run["tags"] == wanted
+    else:
+        described = clients["emr"].describe_cluster(ClusterId=run_id)["Cluster"]["Tags"]
+        made = {tag["Key"]: tag["Value"] for tag in described}
+        assert made == {**wanted, "tableferry:run": submission(account).run}
+    assert engine.place(bare, submission(bare)) == scope  # what is there is used as it is
 
 
 @pytest.mark.parametrize(

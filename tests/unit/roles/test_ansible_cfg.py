@@ -22,6 +22,7 @@ PLAYS = [
 # Verbs that take as long as AWS does, or as there are tables.
 LONG = {
     "job_wait",
+    "migration_plan",
     "dynamodb_verify",
     "migration_start",
     "migration_start_all",
@@ -48,7 +49,8 @@ def test_plays_run_here_one_task_after_the_other_and_each_table_for_itself(play:
 
 
 @pytest.mark.parametrize(
-    ("playbook", "tags"), [("migrate", {"accounts", "move"}), ("verify", {"verify"}), ("status", {"report"})]
+    ("playbook", "tags"),
+    [("migrate", {"accounts", "move"}), ("verify", {"verify"}), ("status", {"report"}), ("plan", {"plan"})],
 )
 def test_d8_all_that_playbooks_do_has_tags(playbook: str, tags: set[str]) -> None:
     """Each by itself, so that a playbook of playbooks can be told what to do. ``cleanup`` has none: it runs unasked for

@@ -16,12 +16,15 @@ from jinja2 import Environment
 
 from ansible_collections.tableferry.aws.plugins.filter.report import STAGES
 from ansible_collections.tableferry.aws.plugins.filter.tables import VARIABLES, switch
-from ansible_collections.tableferry.aws.plugins.module_utils.core.report import row
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.row import row
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 FROM_USER = re.compile(r"\{\{ (ferry_\w+) \| default\((.*?)\)(?: \| tableferry\.aws\.(?:switch|repairs))? \}\}")
-TAGGED = " | tableferry.aws.account_options(ferry_tags | default({}))"
+TAGGED = (
+    " | tableferry.aws.account_options(ferry_tags | default({}), ferry_debug_calls | default(false),"
+    " ferry_report_dir | default(''))"
+)
 REQUIRED = re.compile(r"\{\{ ferry_\w+(?:" + re.escape(TAGGED) + r")? \}\}")
 LITERAL = re.compile(r"'[^']*'|\d+|true|false|\{\}|\[\]")
 BEFORE_ANY_HOST = {"ferry_serial"}  # playbooks read them, roles do not

@@ -87,8 +87,7 @@ def test_each_wheel_lies_in_a_folder_of_its_own(package: Package) -> None:
 def test_the_code_runs_from_the_zip_without_ansible_and_an_sdk(package: Package, tmp_path: Path) -> None:
     path = tmp_path / package.name
     path.write_bytes(package.content)
-    code = "import tableferry.core.items.copying, tableferry.core.items.exported, tableferry.spark; print(*sys.modules)"
-    loaded = run(code, path).split()
+    loaded = run("import tableferry.spark.driver, tableferry.spark.job; print(*sys.modules)", path).split()
     assert "tableferry.core.items.write" in loaded
     assert not {"ansible", "ansible_collections", "boto3", "botocore"} & set(loaded)
 

@@ -73,6 +73,8 @@ def test_all_calculations_are_looked_at():
 def test_the_sum_is_of_the_parts():
     parts = ("write units", "export", "the job on Glue", "count of the destination")
     assert sum(result(part) for part in parts) == result("all, with Glue")
+    parts = ("the import", "the same export", "the job with `end: import` on Glue")
+    assert sum(result(part) for part in parts) == result("all, with `end: import`")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +82,9 @@ def test_the_sum_is_of_the_parts():
     [
         ("write units", ["write unit, on demand"]),
         ("export", ["full export"]),
+        ("the same export", ["full export"]),
+        ("the import", ["import"]),
+        ("the job with `end: import` on Glue", ["DPU-hour of Glue", "two workers on Glue"]),
         ("the job on Glue", ["DPU-hour of Glue", "two workers on Glue"]),
         ("what AWS Glue then costs", ["DPU-hour of Glue", "two workers on Glue"]),
         ("or on EMR Serverless", ["vCPU-hour of EMR Serverless", "two workers on EMR Serverless"]),
@@ -95,7 +100,7 @@ def test_the_example_takes_the_figures_of_the_page(part, figures):
 
 def test_prices_have_a_source_with_its_date_or_are_marked():
     prices = [row for row in ROWS if len(row) == 3 and re.match(r"\$", row[1]) and not re.match(CALCULATION, row[1])]
-    assert len(prices) == 6
+    assert len(prices) == 7
     for row in prices:
         assert re.search(r"\d{4}-\d\d|UNCONFIRMED|the same", row[2]), row[0]
 

@@ -17,6 +17,7 @@ from ..jobs.entries import job_of_entry
 from ..jobs.job import Job
 from ..jobs.tracking import Tracking
 from ..record.intention import CLIENT_TOKEN, Window
+from ..record.record import table_key
 from ..record.store import RecordStore
 from ..route import Route
 from ..steps.claiming import data_removed
@@ -26,11 +27,12 @@ from .export_request import KIND
 from .export_request import PURPOSE as EXPORT
 from .export_status import look_up
 from .loading import Loader
-from .lost import running_export
+from .lost import PROBE, running_export
+from .manifest import FOLDER
 from .memory import KEPT
 from .recovery import RECOVERY_TAG, read_recovery
 from .shared import needed_by, withdraw
-from .staging import BucketMissing, StagingBucket
+from .staging import BucketMissing, StagingBucket, StoredObject
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,6 @@ class CleanupOptions:
     source_region: str = ""
     disable_point_in_time_recovery: bool = False
     recorded_only: bool = False
-
-
-@dataclass(frozen=True)
-class Files:
-    """Staged objects of one bucket (``StagingBucket.to_dict``), by key."""
-
-    bucket: dict[str, str]
-    keys: tuple[str, ...] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -79,12 +73,21 @@ class SharedExports:
 
 
 @dataclass(frozen=True)
+class Files:
+    """Staged objects of one bucket (``StagingBucket.to_dict``), by key, and the ``exports`` that they are of."""
+
+    bucket: dict[str, str]
+    keys: tuple[str, ...] = field(repr=False)
+    exports: SharedExports | None = None
+
+
+@dataclass(frozen=True)
 class CleanupPlan:
     """What will be removed: objects by key, and point-in-time recovery. ``warnings`` are for the user, ``needed_by``
     are the other destination tables for whose sake the objects stay. ``over`` are the jobs that are open in the record
     and that AWS showed as ended, or never begun, at ``listed_at``; ``loaders`` know those that are no exports.
-    ``recorded``: the record has exports, or jobs that load them; ``gone``: afterwards nothing is left of what they
-    brought.
+    ``recorded_kinds`` are those of the exports, and of the jobs that load them, that the record has; ``gone``:
+    afterwards nothing is left of what they brought.
     """
 
     changes: list[Change]
@@ -92,13 +95,17 @@ class CleanupPlan:
     warnings: list[str]
     files: tuple[Files, ...] = ()
     recovery_of: str = ""
-    exports: SharedExports | None = None
     needed_by: tuple[str, ...] = ()
     over: tuple[Job, ...] = ()
     listed_at: float = 0.0
-    recorded: bool = False
+    recorded_kinds: tuple[str, ...] = ()
     gone: bool = False
     loaders: tuple[Loader, ...] = field(default=(), repr=False)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the record has exports, or jobs that load them."""
+        return bool(self.recorded_kinds)
 
 
 def kinds_of(loaders: Iterable[Loader]) -> dict[str, tuple[Window, Collection[str]]]:
@@ -143,7 +150,8 @@ def plan_cleanup(
     if record is not None and record.record.migration != options.migration_id:
         record = None
     kinds = kinds_of(loaders)
-    known = record is not None and any(job.kind in kinds for job in record.record.jobs)
+    recorded = {job.kind for job in record.record.jobs if job.kind in kinds} if record is not None else set()
+    known = bool(recorded)
     if options.recorded_only and not known:
         return CleanupPlan([], [], [])
     changes: list[Change] = []
@@ -152,51 +160,91 @@ def plan_cleanup(
     files: list[Files] = []
     listed_at = record.now() if record is not None and record.may_write else 0.0
     over = _over(source, destination, record, loaders, options.table, listed_at) if record is not None else ()
-    exports = _shared_exports(destination, route, store)
-    needed = exports.needed_by() if exports is not None else []
+    shared = {prefix: _shared_exports(destination, route, prefix, store) for prefix in _prefixes(record, route)}
+    needing = {prefix: exports.needed_by() if exports else [] for prefix, exports in shared.items()}
     if not known:
         _check_ended(source, destination, loaders, route)
+    for prefix in list(shared)[1:]:
+        _check_other(source, destination, loaders, route, prefix, store)
     for bucket in _buckets(destination, options, record):
         try:
-            stored = list(bucket.objects(f"{route.export_prefix}/"))
+            found = {prefix: _stored(bucket, prefix, route, record) for prefix in shared}
         except BucketMissing:
             left.append(NotCarried(f"bucket {bucket.name}", "it does not exist"))
             continue
-        if stored and needed:
-            left.append(_needed(bucket.name, route.export_prefix, needed))
-        elif stored:
-            before = {"objects": len(stored), "bytes": sum(entry.size for entry in stored)}
-            changes.append(Change(f"s3://{bucket.name}/{route.export_prefix}/", before, None, "destructive"))
-            files.append(Files(bucket.to_dict(), tuple(entry.key for entry in stored)))
-            if bucket.keeps_versions():
-                left.append(_versions(bucket.name, f"{route.export_prefix}/"))
+        for prefix, stored in found.items():
+            if stored and needing[prefix]:
+                left.append(_needed(bucket.name, prefix, needing[prefix]))
+            elif stored:
+                before = {"objects": len(stored), "bytes": sum(entry.size for entry in stored)}
+                changes.append(Change(f"s3://{bucket.name}/{prefix}/", before, None, "destructive"))
+                files.append(Files(bucket.to_dict(), tuple(entry.key for entry in stored), shared[prefix]))
+                if bucket.keeps_versions():
+                    left.append(_versions(bucket.name, f"{prefix}/"))
     if files and record is not None and _is_awaited(record, over):
         warnings.append(
             f"{options.table}: its migration is not finished, and the staged data goes: the next run exports the table"
             " again, which AWS bills."
         )
     recovery_of = _plan_recovery(source, options, changes, left, warnings)
-    gone = record is not None and known and not needed and _all_below(record, route.export_prefix)
+    needed = dict.fromkeys(table for tables in needing.values() for table in tables)
+    gone = record is not None and known and not needed
     return CleanupPlan(
         changes,
         left,
         warnings,
         tuple(files),
         recovery_of,
-        exports,
         tuple(needed),
         over,
         listed_at,
-        known,
+        tuple(sorted(recorded)),
         gone,
         tuple(loaders),
     )
 
 
-def _all_below(record: Tracking, prefix: str) -> bool:
-    """Whether no export of the record's present attempt lies elsewhere, as one of another destination table does."""
-    jobs = [job for job in record.record.jobs if job.purpose == EXPORT and job.attempt == record.record.attempt]
-    return all(job_of_entry(job).request.get("call", {}).get("S3Prefix", prefix) == prefix for job in jobs)
+def _prefixes(record: Tracking | None, route: Route) -> list[str]:
+    """Where exports of the ``route`` lie: its own prefix first, then those of other destination tables of its source
+    whose exports the table of the ``record`` has used."""
+    jobs = _exports_used(record, route)
+    used = [str(job.request.get("call", {}).get("S3Prefix", "")) for job in jobs]
+    return list(dict.fromkeys(filter(None, (route.export_prefix, *used))))
+
+
+def _exports_used(record: Tracking | None, route: Route) -> list[Job]:
+    """The exports in the ``record`` that are of the source of the ``route``."""
+    jobs = [job_of_entry(job) for job in record.record.jobs if job.purpose == EXPORT] if record is not None else []
+    of_source = f":table/{route.source_table}"
+    return [job for job in jobs if str(job.request.get("source", {}).get("table_arn", of_source)).endswith(of_source)]
+
+
+def _stored(bucket: StagingBucket, prefix: str, route: Route, record: Tracking | None) -> list[StoredObject]:
+    """What is to go of what lies below ``prefix``: everything where it is that of the ``route``; elsewhere the exports
+    that the table of the ``record`` has used, and the probe where nothing else is there."""
+    stored = list(bucket.objects(f"{prefix}/"))
+    if prefix == route.export_prefix:
+        return stored
+    ids = [job.arn.rpartition("/")[2] for job in _exports_used(record, route) if job.arn]
+    folders = tuple(f"{prefix}/{FOLDER}{export_id}/" for export_id in ids)
+    going = [entry for entry in stored if entry.key.startswith(folders)]
+    others = [entry.key for entry in stored if not entry.key.startswith(folders)]
+    return stored if others == [f"{prefix}/{FOLDER}{PROBE}"] else going
+
+
+def _check_other(
+    source: Account | None,
+    destination: Account,
+    loaders: Sequence[Loader],
+    route: Route,
+    prefix: str,
+    store: RecordStore | None,
+) -> None:
+    """No job of the table whose ``prefix`` this is may still use the data, where no record says what that table needs.
+    Raises StillRunning."""
+    other = Route.of_prefix(f"{prefix}/", route.destination_account_id, route.destination_region)
+    if other is not None and (store is None or store.read(table_key(other.destination_table)) is None):
+        _check_ended(source, destination, loaders, other)
 
 
 def _buckets(destination: Account, options: CleanupOptions, record: Tracking | None) -> list[StagingBucket]:
@@ -218,16 +266,16 @@ def _is_awaited(record: Tracking, over: Sequence[Job]) -> bool:
     )
 
 
-def _shared_exports(destination: Account, route: Route, store: RecordStore | None) -> SharedExports | None:
+def _shared_exports(destination: Account, route: Route, prefix: str, store: RecordStore | None) -> SharedExports | None:
     if store is None:
         return None
     arn = route.source_arn.replace("arn::", f"arn:{destination.partition}:", 1)
-    return SharedExports(store, route.destination_table, arn, route.migration_id, route.export_prefix)
+    return SharedExports(store, route.destination_table, arn, route.migration_id, prefix)
 
 
 def _needed(bucket: str, prefix: str, tables: Sequence[str]) -> NotCarried:
     return NotCarried(
-        f"s3://{bucket}/{prefix}/", f"its export is still needed by {', '.join(tables)}: clean up again then"
+        f"s3://{bucket}/{prefix}/", f"its export is still needed by {', '.join(tables)}, with whose cleanup it goes"
     )
 
 
@@ -337,12 +385,13 @@ def apply_cleanup(
     Raises StillRunning where another table has begun to use its export since, StagingBucketUnusable, AccessDenied,
     CredentialsError, ServiceError.
     """
-    needed = plan.exports.withdraw() if plan.files and plan.exports is not None else []
+    exports = dict.fromkeys(part.exports for part in plan.files if part.exports is not None)
+    needed = [table for each in exports for table in each.withdraw()]
     if needed:
         raise StillRunning(
             f"The export is needed by {', '.join(needed)} since a moment ago: nothing was removed.",
             "Clean up again when that table is migrated.",
-            table=plan.exports.table if plan.exports else "",
+            table="".join(each.table for each in list(exports)[:1]),
         )
     removed = sum(StagingBucket.from_dict(destination, part.bucket).delete(part.keys) for part in plan.files)
     if record is not None:

@@ -377,7 +377,7 @@ def _former_serving(source: Account, record: Tracking, requested: Job, options: 
 
 def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
     """What a refused start means (measured/import-export-table 1.2)."""
-    code, message = sdk.error_code(error), sdk.error_message(error)
+    code = sdk.error_code(error)
     if code == "PointInTimeRecoveryUnavailableException":
         return PointInTimeRecoveryDisabled(
             "Point-in-time recovery has been turned off in the meantime.", "Turn it on and run again.", table=job.name
@@ -385,7 +385,9 @@ def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
     if code == "TableNotFoundException":
         return MissingTable("The table has been deleted in the meantime.", "Find out who deleted it.", table=job.name)
     if code == "InvalidExportTimeException":
-        return InvalidInput(f"AWS refuses the time of the export: {message}.", "Choose another time.", table=job.name)
+        return InvalidInput(
+            f"AWS refuses the time of the export: {sdk.told(error)}.", "Choose another time.", table=job.name
+        )
     return source.explain(error, "starting the export", job.name)
 
 

@@ -11,13 +11,15 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..errors import ChecksumMismatch, CountMismatch, EmptyPrefix, PrefixNotData, StagingBucketUnusable
 from .staging import StagingBucket, StoredObject
 
 SUMMARY = "manifest-summary.json"
+FILES = "manifest-files.json"
+CHANGED = "tableferry"  # the member of a summary that AWS's own do not have
 FOLDER = "AWSDynamoDB/"
 READERS = 8  # data files hashed at once
 
@@ -34,7 +36,8 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an export wrote. ``export_type`` is absent from the files of full exports (aws.md A6)."""
+    """What an export wrote. ``export_type`` is absent from the files of full exports (aws.md A6). ``changed`` is what a
+    job of ours says that has written changed items in the form of an export; {} for what AWS exported."""
 
     key: str
     export_arn: str
@@ -46,6 +49,7 @@ class Manifest:
     billed_bytes: int
     files: tuple[DataFile, ...]
     export_time: str = ""  # the instant that it shows
+    changed: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def data_prefix(self) -> str:
@@ -95,6 +99,7 @@ def parse_manifest(key: str, summary: bytes, files: bytes) -> Manifest:
                 for entry in entries
             ),
             export_time=data.get("exportTime") or "",
+            changed=dict(data.get(CHANGED) or {}),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StagingBucketUnusable(
@@ -113,6 +118,31 @@ def parse_manifest(key: str, summary: bytes, files: bytes) -> Manifest:
             f"The export has the file {strangers[0]} outside {manifest.data_prefix}.", "Export the table again."
         )
     return manifest
+
+
+def write_manifest(bucket: StagingBucket, manifest: Manifest) -> None:
+    """Write ``manifest`` as AWS writes that of a full export, so that ``read_manifest`` reads it. Raises
+    StagingBucketUnusable, FerryError."""
+    files_key = f"{manifest.key.removesuffix(SUMMARY)}{FILES}"
+    entries = [
+        {"itemCount": file.items, "md5Checksum": file.md5, "etag": file.etag, "dataFileS3Key": file.key}
+        for file in manifest.files
+    ]
+    summary = {
+        "version": "2020-06-30",
+        "exportArn": manifest.export_arn,
+        "tableArn": manifest.table_arn,
+        "tableId": manifest.table_id,
+        "exportTime": manifest.export_time,
+        "s3Bucket": bucket.name,
+        "manifestFilesS3Key": files_key,
+        "billedSizeBytes": manifest.billed_bytes,
+        "itemCount": manifest.item_count,
+        "outputFormat": manifest.output_format,
+        CHANGED: dict(manifest.changed),
+    }
+    bucket.put(files_key, "".join(f"{json.dumps(entry)}\n" for entry in entries).encode())
+    bucket.put(manifest.key, json.dumps(summary).encode())
 
 
 def _rooted(key: str, root: str) -> str:

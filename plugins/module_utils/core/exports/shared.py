@@ -24,7 +24,7 @@ from ..jobs.entries import job_of_entry, to_text, token_of
 from ..jobs.job import Job
 from ..jobs.tracking import Tracking
 from ..record.intention import CLIENT_TOKEN, repeats_until
-from ..record.record import JobEntry, Record, Source, export_key, table_key
+from ..record.record import WRITE, JobEntry, Record, Source, export_key, table_key
 from ..record.store import RecordStore
 from ..route import Route
 from ..table.definition import TableDefinition
@@ -204,8 +204,11 @@ def _needing(store: RecordStore, shared: Record, table: str, prefix: str) -> lis
 
 
 def _needs(record: Record | None, shared: Record, token: str) -> bool:
-    """Whether the table of ``record`` may still be imported from the export ``token``."""
-    if record is None or record.migration != shared.migration or record.state not in ("claimed", "filling"):
+    """Whether the table of ``record`` may still be filled from the export ``token``, or compared with it: what a job of
+    ours writes goes on with the same export after it has failed, and a full comparison reads the export."""
+    if record is None or record.migration != shared.migration or record.is_done:
+        return False
+    if record.state not in ("claimed", "filling") and record.last_job(WRITE) is None:
         return False
     last = record.last_job(PURPOSE)
     if last is None or last.state == "closed":

@@ -21,6 +21,7 @@ from urllib.parse import unquote
 from .. import aws_errors, sdk
 from ..account import Account
 from ..errors import MADE_BY, FerryError, StagingBucketUnusable
+from ..items.object_stream import stream_object
 
 CHUNK = 1 << 20
 LARGEST = 128 << 20  # bytes of an object read whole: a manifest of some 500,000 data files
@@ -37,6 +38,10 @@ class BucketMissing(StagingBucketUnusable):
     def problems(self) -> list[dict[str, str]]:
         """The bucket is made with the accounts."""
         return [{**problem, MADE_BY: "accounts"} for problem in super().problems]
+
+
+class ObjectMissing(StagingBucketUnusable):
+    """An object of an export is not in the staging bucket (any more)."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +88,23 @@ class StagingBucket:
         return body
 
     def read(self, key: str) -> bytes:
-        """As ``find``, but a missing object raises StagingBucketUnusable."""
+        """As ``find``, but a missing object raises ObjectMissing."""
         body = self.find(key)
         if body is None:
             raise self._lacks(key)
         return body
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """The bytes of an object of any size in pieces; see ``stream_object``. Raises ObjectMissing,
+        StagingBucketUnusable, FerryError."""
+
+        def get(more: Mapping[str, str]) -> Mapping[str, Any]:
+            response = self._get(key, more)
+            if response is None:
+                raise self._lacks(key)
+            return response
+
+        return stream_object(get, lambda cause: self._explain(cause, f"reading {key}"))
 
     def lines(self, key: str) -> Iterator[bytes]:
         """The lines of a gzipped object of any size, blank ones left out. Raises StagingBucketUnusable, FerryError."""
@@ -143,20 +160,21 @@ class StagingBucket:
             digest.update(chunk)
         return b64encode(digest.digest()).decode()
 
-    def put(self, key: str, body: bytes) -> None:
+    def put(self, key: str, body: bytes, kind: str = "application/json") -> None:
         """Write one object as exports write theirs: with their ACL and their encryption, by the key or by S3's own.
+        ``kind`` is its content type.
 
         The header of the encryption is always sent: buckets may deny uploads without it. Raises StagingBucketUnusable,
         FerryError.
         """
-        self._put(key, body)
+        self._put(key, body, ContentType=kind)
 
     def put_new(self, key: str, body: bytes) -> bool:
         """Write one object as ``put``, only where there is none of that key: whether it was written (AWS API reference,
         PutObject, If-None-Match)."""
         return self._put(key, body, IfNoneMatch="*")
 
-    def _put(self, key: str, body: bytes, **condition: str) -> bool:
+    def _put(self, key: str, body: bytes, **more: str) -> bool:
         encryption = {"ServerSideEncryption": "AES256"}
         if self.kms_key_arn:
             encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key_arn}
@@ -168,12 +186,12 @@ class StagingBucket:
             "ContentType": "application/json",
             "ACL": "bucket-owner-full-control",
             **encryption,
-            **condition,
+            **more,
         }
         try:
             response = self._client.put_object(**request)
         except (sdk.ClientError, sdk.BotoCoreError) as error:
-            if condition and sdk.error_code(error) in aws_errors.OBJECT_THERE:
+            if "IfNoneMatch" in more and sdk.error_code(error) in aws_errors.OBJECT_THERE:
                 return False
             raise self._explain(error, f"writing {key}") from error
         self._require_stay(
@@ -258,8 +276,8 @@ class StagingBucket:
             raise self._explain(error, f"reading {key}") from error
         return response
 
-    def _lacks(self, key: str) -> StagingBucketUnusable:
-        return StagingBucketUnusable(
+    def _lacks(self, key: str) -> ObjectMissing:
+        return ObjectMissing(
             f"s3://{self.name}/{key} does not exist.", "Export the table again: the files of this export are gone."
         )
 
@@ -277,7 +295,7 @@ class StagingBucket:
         if code in aws_errors.DENIED:
             return StagingBucketUnusable(
                 f"The {self.account.side} account may not use the staging bucket {self.name} ({doing}:"
-                f" {sdk.error_message(error) or code}): it does not belong to account {self.owner}, or its policy, its"
+                f" {sdk.told(error) or code}): it does not belong to account {self.owner}, or its policy, its"
                 " KMS key or the caller's own policy does not allow it.",
                 refusal.next_step
                 or "Check the bucket's owner, policy and key: the role tableferry.aws.destination_account sets them.",

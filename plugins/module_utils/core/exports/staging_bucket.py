@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -27,6 +28,8 @@ from ..statements.shared_policy import PolicyPlan, Sleep, apply_policy, merged, 
 from ..statements.statement import AccountPair, OurStatement
 from ..statements.users import ALONE, Users
 from ..table.definition import json_safe
+from .report_copy import remove_reports
+from .staging import StagingBucket
 
 ENFORCED = "BucketOwnerEnforced"
 EXPORT_ACTIONS = ("s3:PutObject", "s3:PutObjectAcl", "s3:AbortMultipartUpload")
@@ -407,7 +410,7 @@ def _why_it_stays(name: str, managed: bool, policy: Policy) -> FerryError | None
 
 
 def apply_leaving(plan: LeavingPlan, users: Users, *, sleep: Sleep = time.sleep) -> None:
-    """Carry ``plan`` out: the statement first, then the bucket.
+    """Carry ``plan`` out: the statement first, then the copies of reports, then the bucket.
 
     The bucket is kept, with an error, if TableFerry did not create it (NotOurs), if its policy has statements of
     others, or if it is not empty (StagingBucketUnusable); ``details`` then has ``kept``. Besides that raises what
@@ -421,6 +424,8 @@ def apply_leaving(plan: LeavingPlan, users: Users, *, sleep: Sleep = time.sleep)
         return
     if obstacle := _why_it_stays(name, plan.managed, policy):
         raise obstacle
+    with suppress(FerryError):  # a bucket that is not empty then is kept, with the reason
+        remove_reports(StagingBucket(account, name, account.account_id))
     try:
         account.ask(
             "s3",

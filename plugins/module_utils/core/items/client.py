@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from .. import aws_errors
@@ -45,6 +45,20 @@ SKEW_SECONDS = 120.0  # a clock that is off by less does not explain a rejected 
 _MAYBE_CLOCK = aws_errors.BAD_SIGNATURES | aws_errors.EXPIRED  # what AWS answers when our clock is off
 
 
+class Noted(Protocol):
+    """A request that was noted when it was sent."""
+
+    def answered(self, status: int, request_id: str, error: str) -> None:
+        """Note how it ended: HTTP status (0 without an answer), AWS's id of the request, and the code of an error."""
+
+
+class Notes(Protocol):
+    """Where requests are noted. It can be pickled: workers note theirs there too."""
+
+    def sent(self, service: str, operation: str, region: str, table: str) -> Noted:
+        """Note that a request is sent now."""
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """Where requests go and with whose credentials.
@@ -53,6 +67,7 @@ class Endpoint:
     valid now and is called again every minute: refreshing them is up to the caller. When AWS says that they have
     expired, ``renewed``, where given, is called at once for new ones. ``side`` names the account in messages
     (``source``). ``ca_bundle`` is the file of certificates to trust, "" for those that the environment names.
+    ``log`` is where the requests are noted, None for nowhere.
     """
 
     url: str
@@ -61,6 +76,7 @@ class Endpoint:
     side: str = ""
     renewed: Callable[[], SigningKeys] | None = field(default=None, repr=False)
     ca_bundle: str = ""
+    log: Notes | None = None
 
     @property
     def account(self) -> str:
@@ -109,6 +125,8 @@ class Call:
     credentials: SigningKeys | None = None
     held_since: float = 0.0
     attempt: Any = None  # the permit's, while there is no answer
+    logged: Noted | None = None  # while there is no answer
+    request_id: str = ""  # of the newest answer
     lost_at: float = -math.inf  # when an attempt had no answer, or failed, last: AWS may still carry it out
 
 
@@ -181,6 +199,8 @@ class Client:
             call.attempt = self._permit.leave(now, call.table)
             call.held_since = 0.0
         signed = self._signer.headers(credentials, call.operation, body, now)
+        if self.endpoint.log is not None:
+            call.logged = self.endpoint.log.sent("dynamodb", call.operation, self.endpoint.region, call.table)
         return f"{self._head}{signed}Content-Length: {len(body)}\r\n\r\n".encode("latin-1")
 
     def judge(self, call: Call, answer: Answer) -> bytes | float:
@@ -188,9 +208,12 @@ class Client:
         self._answered = True
         if call.attempt is not None:
             self._settle(call, answered=answer.status < 500)
+        call.request_id = answer.headers.get(b"x-amzn-requestid", b"").decode("latin-1")
         if answer.status == 200:
+            _note(call, answer.status)
             return answer.body
         code, message = _error_of(answer)
+        _note(call, answer.status, code)
         if code in aws_errors.EXPIRED and not call.renewed:
             call.renewed = True
             if self._renew(call.credentials):
@@ -207,7 +230,7 @@ class Client:
         else:
             self.retries.failed += 1
             call.lost_at = time.monotonic()
-        return self._again(call, code, f"{message} ({code})" if message else code)
+        return self._again(call, code, aws_errors.reason(code, message, call.request_id))
 
     def forgive(self, call: Call, error: Exception) -> float:
         """The seconds to wait before a request is sent again whose connection broke and is closed, or that was not sent
@@ -215,6 +238,7 @@ class Client:
         self.abandon(call)
         if isinstance(error, LeaseOver):
             return self._held(call, error)
+        call.request_id = ""
         if isinstance(error, Distrusted):
             raise EndpointUnreachable(
                 f"The certificate of {self.endpoint.url} is not trusted: {error}.",
@@ -230,6 +254,7 @@ class Client:
 
     def abandon(self, call: Call) -> None:
         """Note that the connection of ``call`` is closed, whether it was answered or not."""
+        _note(call, 0, "ConnectionError")
         if call.attempt is not None:
             self._settle(call, answered=False)
 
@@ -303,8 +328,7 @@ class Client:
     def _explain(self, call: Call, code: str, message: str) -> FerryError:
         refusal = aws_errors.sort_refusal(code, message, call.operation)
         details = {**self._details(call, code), **refusal.details}
-        # AWS quotes the signed headers, the session token among them, where a signature is wrong.
-        reason = f"{message} ({code})" if message and code not in aws_errors.BAD_SIGNATURES else code
+        reason = aws_errors.reason(code, message, call.request_id)
         account = self.endpoint.account
         if code in aws_errors.BAD_CREDENTIALS:
             if code in aws_errors.SESSION_ENDED:  # they were asked for anew, and it is no better: nothing renews them
@@ -324,7 +348,8 @@ class Client:
             )
         if code == "ResourceNotFoundException":
             return MissingTable(
-                f"{account[:1].upper()}{account[1:]} has no such table in {self.endpoint.region}, or it is not ready.",
+                f"{account[:1].upper()}{account[1:]} has no such table in {self.endpoint.region}, or it is not ready"
+                f"{f' (request {call.request_id})' if call.request_id else ''}.",
                 "Check the name, the account and the Region, and that the table is ACTIVE.",
                 table=call.table,
                 details=details,
@@ -355,7 +380,15 @@ class Client:
 
     def _details(self, call: Call, code: str) -> dict[str, str]:
         endpoint = self.endpoint
-        return {"code": code, "operation": call.operation, "side": endpoint.side, "region": endpoint.region}
+        details = {"code": code, "operation": call.operation, "side": endpoint.side, "region": endpoint.region}
+        return {**details, **({"request_id": call.request_id} if call.request_id else {})}
+
+
+def _note(call: Call, status: int, code: str = "") -> None:
+    """Note the answer in the log, once for each attempt."""
+    logged, call.logged = call.logged, None
+    if logged is not None:
+        logged.answered(status, call.request_id if status else "", code)
 
 
 def _parts(url: str) -> tuple[str, int, bool, str]:

@@ -14,31 +14,27 @@ reported, so that ongoing writes do not make false differences.
 
 from __future__ import annotations
 
-import json
 import math
-import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from .answers import Key, KeyReader, Slice, require_msgspec
-from .carried import Carried
-from .client import Client
-from .differences import CompareOptions, CompareProgress, Comparison, Difference, Kind
-from .digest import Digests, Form, canonical_item, in_form, is_expired
+from .answers import Key, require_msgspec
+from .differences import CompareOptions, CompareProgress, Comparison, Difference
+from .digest import Digests, Form
+from .judging import Judging, Sight, form_of
 from .kept_keys import Candidates, KeptKeys, KeptOrigins, entry_bytes, free_bytes
-from .lookup import READ_ITEMS, Lookup
-from .made_items import ExportStream
+from .keyed_table import KeyedTable
+from .lookup import READ_ITEMS
 from .pairing import Origins, Pair, PairedItems, Pairing
 from .private_files import in_words
 from .readings import Reading, Totals, bits_of, collect_keys, sum_tables
-from .scan import Scanner, Segment, SegmentPage
+from .scan import Segment
 from .tables import ItemTable, carried_between
-from .throttle import Rate, Throttle
 from .transform.tally import Tally
 
 FEWEST_BUCKETS = 1 << 14
@@ -46,8 +42,6 @@ BUCKET_ITEMS = 16  # in a bucket, about: so many are read again for one differen
 PROBE_ITEMS = 50
 FREE_SHARE = 0.9  # of the free space on disk, which may be used: others write too
 ENTRY_BYTES = 100  # of a key on disk, where the probe has none
-SAMPLE_DRAW = 10  # keys drawn from one segment of a table
-MOST_SEGMENTS = 1_000_000  # of a Scan (aws.md H)
 
 
 def compare_tables(
@@ -70,48 +64,16 @@ def compare_tables(
     tables = _TablePair(source, destination, options, pairing)
     try:
         now = time.time()
-        buckets = _buckets_for(max(source.item_count, destination.item_count), options.most_buckets)
+        buckets = buckets_for(max(source.item_count, destination.item_count), options.most_buckets)
         digests = Digests.chosen(options.digest)
         by_key = pairing.places is None
         task = Reading(source, destination, options, buckets, now, digests, tables.form(), b"", by_key)
-        return _compared(task, tables, pairing.apart or not options.collisions, report, progress)
+        return compared(task, tables, pairing.apart or not options.collisions, report, progress)
     finally:
         tables.close()
 
 
-def compare_export(
-    pieces: Callable[[], Iterable[Sequence[Slice]]],
-    destination: ItemTable,
-    options: CompareOptions | None = None,
-    report: Callable[[Difference], None] = lambda _: None,
-    progress: Callable[[CompareProgress], None] = lambda _: None,
-    *,
-    item_count: int = 0,
-) -> Comparison:
-    """Compare all items of an export with a table; as ``compare_tables``, exact though the source goes on changing.
-
-    ``pieces`` opens the stream of the export's items anew, as ``read_items`` gives them: it is read once, or twice
-    where items differ; ``item_count`` is what the manifest says. What differs is read once more from the destination,
-    strongly consistent, before it is reported. It runs in this process. Raises what ``compare_tables`` and ``pieces``
-    do.
-    """
-    options = replace(options or CompareOptions(), workers=1)
-    require_msgspec()
-    pairing = Pairing.of_export(destination, options.transform)
-    options = replace(options, carried=carried_between(destination, destination, options.carried))
-    export = ExportStream(pairing.source_key, pieces, item_count)
-    table = _ExportPair(export, destination, options, pairing)
-    try:
-        now = time.time()
-        buckets = _buckets_for(max(item_count, destination.item_count), options.most_buckets)
-        digests = Digests.chosen(options.digest)
-        task = Reading(export, destination, options, buckets, now, digests, table.form(), by_key=True)
-        return _compared(task, table, pairing.apart or not options.collisions, report, progress)
-    finally:
-        table.close()
-
-
-class _Confirming(Protocol):
+class Confirming(Protocol):
     """Two sides of a comparison, read where they differ."""
 
     entry_bytes: int
@@ -123,13 +85,14 @@ class _Confirming(Protocol):
         """What differs of what was kept, read once more."""
 
 
-def _compared(
+def compared(
     task: Reading,
-    sides: _Confirming,
+    sides: Confirming,
     apart: bool,
     report: Callable[[Difference], None],
     progress: Callable[[CompareProgress], None],
 ) -> Comparison:
+    """Compare both ``sides`` of ``task``; ``apart``: no two items of the source are to be one of the destination."""
     totals, differing = sum_tables(task, progress, 1)
     room = _Room.of(task, sides.entry_bytes, totals, len(differing), apart)
     earlier: tuple[str, ...] = ()
@@ -207,7 +170,7 @@ def compare_sample(
         tables.close()
 
 
-def _buckets_for(items: int, most: int) -> int:
+def buckets_for(items: int, most: int) -> int:
     """A power of two that gives each bucket a few of ``items``, within what memory allows."""
     buckets = 1 << max(0, items // BUCKET_ITEMS).bit_length()
     return max(min(FEWEST_BUCKETS, most), min(most, buckets))
@@ -259,62 +222,16 @@ class _Room:
         return cls(on_disk, each, options.work_dir, needed, free)
 
 
-class _KeyedTable:
-    """One table, read by key and by sample."""
-
-    def __init__(self, table: ItemTable, rate: Rate | None, options: CompareOptions) -> None:
-        self.table = table
-        self.client = Client(table.endpoint, options.retry_policy, options.bounds)
-        self.throttle = Throttle(rate) if rate else None
-        self.lookup = Lookup(self.client, table, self.throttle)
-        self.keys = self.lookup.keys
-        self._scanner = Scanner(table, metered=rate is not None)
-
-    def page(self, segment: Segment, limit: int) -> SegmentPage:
-        """One page of at most ``limit`` items."""
-        pages: list[SegmentPage] = []
-
-        def read() -> float:
-            pages.append(self._scanner.read(self.client, segment, limit))
-            return pages[0].units or 0.0
-
-        if self.throttle is None:
-            read()
-        else:
-            self.throttle.spend(limit, read)
-        return pages[0]
-
-    def draw(self, keys: int) -> list[Key]:
-        """Up to ``keys`` keys from random segments; all keys of a table that has no more."""
-        drawn: dict[Key, None] = {}
-        places = -(-keys // SAMPLE_DRAW)
-        total = min(MOST_SEGMENTS, max(places, self.table.item_count // SAMPLE_DRAW))
-        while total > 1 and len(drawn) < keys:
-            for number in random.sample(range(total), min(total, places)):
-                self._note(self.page(Segment(number, total), SAMPLE_DRAW), drawn)
-            total //= 32
-        segment: Segment | None = Segment(0, 1)
-        while segment is not None and len(drawn) < keys:
-            page = self.page(segment, keys)
-            self._note(page, drawn)
-            segment = Segment(0, 1, page.next_key) if page.next_key else None
-        return list(drawn)[:keys]
-
-    def _note(self, page: SegmentPage, drawn: dict[Key, None]) -> None:
-        if page.items:
-            drawn.update(dict.fromkeys(self.keys.of_page(page.body)))
-
-
 class _TablePair:
     """Both tables, read key by key."""
 
     def __init__(self, source: ItemTable, destination: ItemTable, options: CompareOptions, pairing: Pairing) -> None:
-        self._judging = _Judging(options)
+        self._judging = Judging(options)
         self._carried = options.carried
         self._pairing = pairing
         self.entry_bytes = ENTRY_BYTES  # of a key on disk, about
-        self.source = _KeyedTable(source, options.source_rate, options)
-        self.destination = _KeyedTable(destination, options.destination_rate, options)
+        self.source = KeyedTable(source, options.source_rate, options)
+        self.destination = KeyedTable(destination, options.destination_rate, options)
         self._items = PairedItems(pairing, options.carried)
         self._origins = Origins(self.source.lookup, self._items)
 
@@ -336,7 +253,7 @@ class _TablePair:
             by_key = self._pairing.places is None
             sizes = [entry_bytes(key, origin if by_key else ()) for origin, (key, _item) in made]
         self.entry_bytes = -(-sum(sizes) // len(sizes)) if sizes else ENTRY_BYTES
-        return _form(mine, self.destination.lookup.read(list(mine)), self._carried)
+        return form_of(mine, self.destination.lookup.read(list(mine)), self._carried)
 
     def pairs_of(self, drawn: Sequence[Key], tally: Tally) -> list[Pair]:
         """The pairs of the items of the source with the keys ``drawn``; ``tally`` counts what became of these."""
@@ -364,7 +281,7 @@ class _TablePair:
         remaining = iter(pairs)
         while part := list(islice(remaining, READ_ITEMS)):
             theirs = self.destination.lookup.read([pair.key for pair in part])
-            sights = {pair.key: _Sight(theirs.get(pair.key)) for pair in part}
+            sights = {pair.key: Sight(theirs.get(pair.key)) for pair in part}
             for key, item in self._origins.read(part):
                 self._judging.see(sights[key], item, now)
             for pair in part:
@@ -372,98 +289,3 @@ class _TablePair:
                 if kind:
                     difference = Difference(kind, self.destination.keys.to_json(pair.key))
                     yield self._items.difference(difference, pair.origins)
-
-
-def _form(mine: Mapping[Key, Slice], theirs: Mapping[Key, bytes], carried: Carried) -> Form:
-    """The cheapest form that all pairs of equal items share."""
-    both = [(bytes(mine[key]), bytes(carried.of_item(item))) for key, item in theirs.items() if key in mine]
-    equal = [(one, other) for one, other in both if one != other and canonical_item(one) == canonical_item(other)]
-    if not equal:
-        return "raw"
-    return "sorted" if all(in_form("sorted", one) == in_form("sorted", other) for one, other in equal) else "canonical"
-
-
-@dataclass
-class _Sight:
-    """What the destination has under a key, None for nothing, and what the source has for it: anything, anything that
-    has not expired, the same."""
-
-    there: bytes | None
-    any: bool = False
-    live: bool = False
-    equal: bool = False
-
-
-class _Judging:
-    """Says of a key whether both sides are equal."""
-
-    def __init__(self, options: CompareOptions) -> None:
-        self._ignore_expired = options.ignore_expired
-        self._carried = options.carried
-
-    def see(self, sight: _Sight, item: Slice, now: float) -> None:
-        """Take in an item that the source has for the key."""
-        sight.any = True
-        sight.live |= not self.is_expired(item, now)
-        if sight.there is not None and not sight.equal:
-            sight.equal = bytes(item) == sight.there or self._same(item, sight.there)
-
-    def kind(self, sight: _Sight, now: float) -> Kind | None:
-        """How both sides differ, None where they do not."""
-        if not sight.live and (sight.there is None or self.is_expired(sight.there, now)):
-            return None
-        if not sight.any:
-            return "extra"
-        if sight.there is None:
-            return "missing"
-        return None if sight.equal else "different"
-
-    def is_expired(self, item: Slice, now: float) -> bool:
-        """Whether the item is to be left out."""
-        name = self._ignore_expired
-        return bool(name) and is_expired(json.loads(bytes(item)).get(name, {}).get("N", ""), now)
-
-    def _same(self, mine: Slice, theirs: bytes) -> bool:
-        return canonical_item(self._carried.of_item(mine)) == canonical_item(self._carried.of_item(theirs))
-
-
-class _ExportPair:
-    """A table, read key by key, and an export, of whose items only the keys and digests are kept."""
-
-    def __init__(self, export: ExportStream, destination: ItemTable, options: CompareOptions, pairing: Pairing) -> None:
-        self._export = export
-        self._options = options
-        self._judging = _Judging(options)
-        self.entry_bytes = ENTRY_BYTES
-        self.destination = _KeyedTable(destination, options.destination_rate, options)
-        self._items = PairedItems(pairing, options.carried)
-        self._sources = KeyReader(export.key)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self.destination.client.close()
-
-    def form(self) -> Form:
-        """The cheapest form that equal items of both sides share, judged by the first few items."""
-        items = list(islice((item for piece in self._export.pieces() for item in piece), PROBE_ITEMS))
-        made = [(self._sources.of(item), each) for item in items for each in self._items.made(item)]
-        mine = {key: item for _origin, (key, item) in made}
-        sizes = [entry_bytes(key, origin) for origin, (key, _item) in made]
-        self.entry_bytes = -(-sum(sizes) // len(sizes)) if sizes else ENTRY_BYTES
-        return _form(mine, self.destination.lookup.read(list(mine)), self._options.carried)
-
-    def differences(self, kept: Iterable[Candidates], task: Reading) -> Iterator[Difference]:
-        """What differs of what was kept: the table is read once more, strongly consistent."""
-        remaining = iter(kept)
-        while part := list(islice(remaining, READ_ITEMS)):
-            theirs = self.destination.lookup.read([each.key for each in part])
-            for each in part:
-                kind = self._judging.kind(self._sight(each, theirs.get(each.key), task.digests), task.now)
-                if kind:
-                    difference = Difference(kind, self.destination.keys.to_json(each.key))
-                    yield self._items.difference(difference, [origin for origin, _digest in each.origins])
-
-    def _sight(self, mine: Candidates, there: bytes | None, digests: Digests) -> _Sight:
-        live = {digest for _origin, digest in mine.origins if digest}
-        equal = there is not None and digests.of("canonical", [self._options.carried.of_item(there)])[0] in live
-        return _Sight(there, bool(mine.origins), bool(live), equal)

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..errors import ChecksumMismatch, CountMismatch, ExportDamaged
@@ -38,6 +38,30 @@ class ExportedFile:
     md5: str = ""
 
 
+@dataclass(frozen=True)
+class Export:
+    """A full export of a table: the ``time`` that it shows (ISO 8601), its ``files``, and ``stream``, which gives the
+    compressed bytes of the object with a key."""
+
+    time: str
+    files: tuple[ExportedFile, ...]
+    stream: Callable[[str], Iterable[bytes]] = field(repr=False)
+
+    @property
+    def item_count(self) -> int:
+        """How many items the manifest says that there are."""
+        return sum(file.items for file in self.files)
+
+    def read(self, file: ExportedFile) -> Iterator[list[bytes]]:
+        """The items of one of the ``files``, as ``read_items``. Raises what that and ``stream`` do."""
+        return read_items(self.stream(file.key), file)
+
+    def pieces(self) -> Iterator[list[bytes]]:
+        """The items of all files. Raises what ``read`` does."""
+        for file in self.files:
+            yield from self.read(file)
+
+
 def read_items(chunks: Iterable[bytes], file: ExportedFile) -> Iterator[list[bytes]]:
     """The raw items of ``file``, whose compressed bytes arrive in ``chunks``, a list for each piece that was inflated.
 
@@ -46,7 +70,7 @@ def read_items(chunks: Iterable[bytes], file: ExportedFile) -> Iterator[list[byt
     """
     digest = hashlib.md5(usedforsecurity=False)
     count, rest = 0, b""
-    for text in _inflated(_hashed(chunks, digest), file.key):
+    for text in _inflated(_hashed(chunks, digest), file):
         lines = (rest + text if rest else text).split(b"\n")
         rest = lines.pop()
         if len(rest) > LONGEST_LINE:
@@ -89,12 +113,15 @@ class _Inflater(Protocol):
     def decompress(self, data: bytes, max_length: int = 0) -> bytes: ...
 
 
-def _inflated(chunks: Iterable[bytes], key: str) -> Iterator[bytes]:
-    """The text of gzip data of one or several members. Raises ExportDamaged."""
+def _inflated(chunks: Iterable[bytes], file: ExportedFile) -> Iterator[bytes]:
+    """The text of gzip data of one or several members; none of a file without items and bytes, as an empty partition
+    may leave it (aws.md A6). Raises ExportDamaged."""
     inflater: _Inflater = deflate.decompressobj(_GZIP)
+    is_empty = file.items == 0
     try:
         for chunk in chunks:
             data = chunk
+            is_empty = is_empty and not data
             while data:
                 if inflater.eof:
                     inflater = deflate.decompressobj(_GZIP)
@@ -104,9 +131,9 @@ def _inflated(chunks: Iterable[bytes], key: str) -> Iterator[bytes]:
     except Exception as error:
         if not isinstance(error, deflate.ERRORS):
             raise
-        raise _damaged(key, f"it cannot be inflated ({error})") from error
-    if not inflater.eof:
-        raise _damaged(key, "it ends before its data does")
+        raise _damaged(file.key, f"it cannot be inflated ({error})") from error
+    if not (inflater.eof or is_empty):
+        raise _damaged(file.key, "it ends before its data does")
 
 
 def _items(lines: list[bytes], key: str, before: int) -> list[bytes]:

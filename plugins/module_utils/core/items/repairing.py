@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import Literal
+from typing import Literal, Protocol
 
 from ..aws_errors import BAD_ITEM
 from ..errors import DestinationChanging, FerryError, MissingTable
@@ -32,7 +32,7 @@ from .differences import Difference
 from .digest import canonical_item
 from .lanes import LOOK_SECONDS, Lanes
 from .lookup import READ_ITEMS, Lookup
-from .pairing import Origins, PairedItems, Pairing, find_origins
+from .pairing import Origins, Pair, PairedItems, Pairing, find_origins
 from .permit import FREE, Bounds
 from .tables import Identity, ItemTable, Unfound, carried_between, require_two
 from .throttle import Rate, Throttle
@@ -111,23 +111,9 @@ def repair(
     writing = Client(destination.endpoint, options.retry_policy, options.bounds)
     lanes = Lanes(options.bounds)
     items = PairedItems(pairing, options.carried)
-    repairing = _Repair(
-        Lookup(reading, source, Throttle(options.source_rate) if options.source_rate else None),
-        items,
-        Lookup(writing, destination),
-        _Conditional(
-            lanes,
-            writing,
-            destination,
-            options.writes_at_once,
-            options.carried,
-            Throttle(options.destination_rate) if options.destination_rate else None,
-        ),
-        options.carried,
-        options.delete_extra,
-        options.racing,
-        doubtful=pairing.places is None and options.delete_extra,
-    )
+    lookup = Lookup(reading, source, Throttle(options.source_rate) if options.source_rate else None)
+    doubtful = pairing.places is None and options.delete_extra
+    repairing = KeyRepair.of(destination, Origins(lookup, items), items, options, lanes, writing, doubtful=doubtful)
     outcomes: Counter[str] = Counter()
 
     def note(difference: Difference, outcome: Outcome) -> None:
@@ -152,10 +138,17 @@ def repair(
         reading.close()
         writing.close()
         lanes.close()
-    if outcomes["changed"] and not options.racing:
+    return result_of(destination, outcomes, repairing.refused, racing=options.racing)
+
+
+def result_of(
+    destination: ItemTable, outcomes: Counter[str], refused: Sequence[RefusedItem], *, racing: bool
+) -> RepairResult:
+    """The result of a repair with these ``outcomes``. Raises DestinationChanging, ItemRefused: see ``repair``."""
+    if outcomes["changed"] and not racing:
         raise _changing(destination, outcomes)
-    if repairing.refused:
-        raise _refusal(destination, repairing.refused, outcomes)
+    if refused:
+        raise _refusal(destination, refused, outcomes)
     return RepairResult(**outcomes)
 
 
@@ -181,25 +174,32 @@ def _repaired(outcomes: Counter[str]) -> str:
     return f"{outcomes['put']} others were put, {outcomes['deleted']} deleted"
 
 
-class _Repair:
+class OriginItems(Protocol):
+    """What the source has for keys of the destination."""
+
+    def read(self, pairs: Iterable[Pair]) -> Iterator[tuple[Key, Slice]]:
+        """All that it has for the keys of ``pairs``: each key with an item as the destination is to have it."""
+
+
+class KeyRepair:
     """Repairs keys: reads many at once, then writes them at once."""
 
     def __init__(
         self,
-        source: Lookup,
+        origins: OriginItems,
         items: PairedItems,
         destination: Lookup,
-        writer: _Conditional,
+        writer: Conditional,
         carried: Carried,
         delete_extra: bool,
         racing: bool,
-        doubtful: bool,
+        doubtful: bool = False,
     ) -> None:
         """``doubtful``: what is to be deleted is kept in ``unsure`` instead, until ``surely`` is called."""
         self.unsure: list[Difference] = []
         self._doubtful = doubtful
         self._items = items
-        self._origins = Origins(source, items)
+        self._origins = origins
         self._destination = destination
         self._writer = writer
         self._carried = carried
@@ -207,6 +207,31 @@ class _Repair:
         self._racing = racing
         self._raced = False
         self._under_way: set[Key] = set()
+
+    @classmethod
+    def of(
+        cls,
+        destination: ItemTable,
+        origins: OriginItems,
+        items: PairedItems,
+        options: RepairOptions,
+        lanes: Lanes,
+        writing: Client,
+        *,
+        doubtful: bool = False,
+    ) -> KeyRepair:
+        """The repair of ``destination``, over ``lanes`` by the client ``writing``."""
+        throttle = Throttle(options.destination_rate) if options.destination_rate else None
+        return cls(
+            origins,
+            items,
+            Lookup(writing, destination),
+            Conditional(lanes, writing, destination, options.writes_at_once, options.carried, throttle),
+            options.carried,
+            options.delete_extra,
+            options.racing,
+            doubtful,
+        )
 
     @property
     def refused(self) -> Sequence[RefusedItem]:
@@ -288,7 +313,7 @@ class _Repair:
         return canonical_item(mine) == canonical_item(other)
 
 
-class _Conditional:
+class Conditional:
     """Puts and deletes single items of a table, on the condition that they are still as they were read.
 
     A write that AWS keeps throttling takes no place of those under way, as in Writer: the others go on.

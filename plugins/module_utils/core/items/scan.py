@@ -89,6 +89,7 @@ class Scanner:
             members["Select"] = "COUNT"
         if metered:
             members["ReturnConsumedCapacity"] = "TOTAL"
+        members.update(_filter(table))
         self._begin = json.dumps(members).encode()[:-1]
 
     def request(self, segment: Segment, limit: int = 0) -> Call:
@@ -123,6 +124,18 @@ class Scanner:
     def read(self, client: Client, segment: Segment, limit: int = 0) -> SegmentPage:
         """One page. Raises what Client.call does, TableVanished, KeepsFailing."""
         return self.page(segment, read_found(client, self.request(segment, limit), self.table, seen=self.seen))
+
+
+def _filter(table: ItemTable) -> dict[str, object]:
+    """The members of a Scan that shows only items whose key attributes begin as ``table`` says. They cost as if all
+    were shown (Scan's FilterExpression; key attributes may stand in it, as they may not in a Query's)."""
+    if not table.heads:
+        return {}
+    return {
+        "FilterExpression": " AND ".join(f"begins_with(#head{at}, :head{at})" for at in range(len(table.heads))),
+        "ExpressionAttributeNames": {f"#head{at}": name for at, (name, _head) in enumerate(table.heads)},
+        "ExpressionAttributeValues": {f":head{at}": {"S": head} for at, (_name, head) in enumerate(table.heads)},
+    }
 
 
 class ParallelScan:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from ..errors import FerryError, InvalidInput, KeepsFailing, KeySchemaDiffers, MissingTable, TableVanished
 from ..table_status import Phase, advice, phase_of
@@ -30,7 +30,8 @@ class ItemTable:
 
     ``item_count`` and ``size_bytes`` are DescribeTable's, up to six hours old (aws.md G): good enough to choose
     segments only. ``marked_keys``: a key of the table or of an index begins like the attributes of replication that
-    are otherwise left out. ``read_capacity`` and ``write_capacity`` are provisioned units per second, 0 on demand.
+    are otherwise left out. ``read_capacity`` and ``write_capacity`` are provisioned units per second, 0 on demand. With
+    ``heads``, texts by the names of key attributes, a scan shows only items whose attributes begin so.
     """
 
     endpoint: Endpoint
@@ -42,6 +43,11 @@ class ItemTable:
     read_capacity: int = 0
     write_capacity: int = 0
     marked_keys: bool = False
+    heads: tuple[tuple[str, str], ...] = ()
+
+    def only(self, heads: Mapping[str, str]) -> ItemTable:
+        """The part of the table whose key attributes begin so; the whole table for none."""
+        return replace(self, heads=tuple(sorted(heads.items())))
 
 
 def find_table(

@@ -35,9 +35,9 @@ class _Unpickler(pickle.Unpickler):
         self._ask = ask
 
     def persistent_load(self, pid: Any) -> Endpoint:
-        number, url, region, side, ca_bundle = pid
+        number, url, region, side, ca_bundle, log = pid
         credentials, renewed = (partial(self._ask, what, number) for what in (CREDENTIALS, RENEWED))
-        return Endpoint(url, region, credentials, side, renewed, ca_bundle)
+        return Endpoint(url, region, credentials, side, renewed, ca_bundle, log)
 
 
 class _Parent:

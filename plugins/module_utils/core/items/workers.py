@@ -327,7 +327,7 @@ class _Pickler(pickle.Pickler):
         if not isinstance(obj, Endpoint):
             return None
         self.endpoints.append(obj)
-        return len(self.endpoints) - 1, obj.url, obj.region, obj.side, obj.ca_bundle
+        return len(self.endpoints) - 1, obj.url, obj.region, obj.side, obj.ca_bundle, obj.log
 
 
 def _dump(task: Any) -> tuple[bytes, list[Endpoint]]:

@@ -15,6 +15,7 @@ from ..account import Account
 from ..aws_errors import is_passing, is_throttle
 from .job import Job, State
 from .kind import AnySteps, JobKind, WaitItem
+from .progress import JobPace
 
 LIST_PAGE = 25  # the most that a list page holds; AWS may give fewer (measured/import-export-table 1.4)
 BURST = 9  # describes at once before AWS throttles their tail (measured/import-export-table 1.11)
@@ -51,10 +52,12 @@ class Entry:
     reading: Literal["", "describe", "result"] = ""  # what going on now is: a poll, the look at an ended job, neither
     probing: bool = False  # its next step tries for a slot that none of our jobs left
     listed: State | Literal[""] = ""  # the end that a listing showed
-    percent: float | None = None  # how far it is, by a listing or by the job itself
+    pace: JobPace = field(default_factory=JobPace)  # how far it is, by listings or by the job itself
     failures: int = 0
     described: float = 0.0  # when it was last asked for by itself
     ended_before: bool = False  # an earlier run has seen its end
+    entered: str = ""  # when it was reached, by AWS's time
+    since: float = 0.0  # the same by the waiter's clock
 
 
 @dataclass(eq=False)
@@ -249,7 +252,7 @@ class Group:
         self.seen |= set(listing.states)
         waiting = self.waiting("end")
         for entry in waiting:
-            entry.percent = listing.percents.get(entry.job.arn, entry.percent)
+            entry.pace.note(now, listing.percents.get(entry.job.arn))
             state = listing.states.get(entry.job.arn, "running")
             if state != "running":
                 entry.phase, entry.due, entry.reading, entry.listed = "due", now, "result", state

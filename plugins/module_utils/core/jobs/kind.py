@@ -54,6 +54,8 @@ class WaitResult:
 
     ``started`` has name and kind of those that the waiter started, ``poll_calls`` counts calls per kind.
     ``changed`` has the names of those of which it started a job, or saw one end that an earlier run had started.
+    ``spans`` says for each job that was waited for, by table and kind, from when to when: AWS's time as ISO 8601, the
+    end "" where the wait did not see it.
     """
 
     jobs: dict[str, Job]
@@ -61,6 +63,7 @@ class WaitResult:
     started: frozenset[tuple[str, str]] = frozenset()
     ways: dict[str, tuple[Job, ...]] = field(default_factory=dict)
     changed: frozenset[str] = frozenset()
+    spans: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ from typing import Any
 from .. import sdk
 from ..aws_errors import is_passing
 from ..errors import FerryError, Held, NotYet, RecordBusy, RecordLost, StepNotAllowed
-from ..record import intended, intention, transitions
+from ..record import intended, intention, merging, transitions
 from ..record.fence import LET_GO, Fence
 from ..record.gate import Attempts
 from ..record.intention import Step, Window
 from ..record.lease import VERB
+from ..record.parts import noted
 from ..record.record import DELETE, FILL, JobEntry, Record, Source, table_key
 from ..record.rules import Moment
 from ..record.run import HeldElsewhere, Run
@@ -323,9 +324,9 @@ class Tracking:
             )
         )
 
-    def note(self, evidence: Mapping[str, Any]) -> None:
-        """What was found of the table's items since it was filled: beside what is known already."""
-        self._write(lambda record, now: replace(record, evidence={**record.evidence, **evidence}))
+    def note(self, evidence: Mapping[str, Any], source_arn: str = "") -> None:
+        """What was found of the items, those of ``source_arn``, since they were brought: beside what is known."""
+        self._write(lambda record, now: noted(record, evidence, source_arn))
 
     def settled(self, seen_table_id: str, settings: Mapping[str, Any]) -> None:
         """The settings were applied and read back; ``settings`` is what is reported of them."""
@@ -356,6 +357,11 @@ class Tracking:
         self._write(
             lambda record, now: transitions.claim_again(record, now, migration=migration, source=source, method=method)
         )
+
+    def begin_part(self, source: Source, method: str, heads: Mapping[str, str]) -> None:
+        """The part of ``source`` of a table that is merged of several is under way: see ``merging.begin_part``. Raises
+        NotYet."""
+        self._write(lambda record, now: merging.begin_part(record, now, source=source, method=method, heads=heads))
 
     def above(self, attempts: Collection[int]) -> None:
         """The attempt that begins gets a number above ``attempts``, those of our tokens in AWS's lists."""

@@ -24,14 +24,13 @@ from ..items.kept_connections import KEPT
 from .group import Entry, Group, TableJobs
 from .job import NOT_FOLLOWED, Job, ended_with
 from .kind import Instead, JobKind, OwnWork, Pause, WaitItem, WaitResult
-from .progress import duration, progress_line
+from .progress import QUIET_GAP, Running, Telling, point_of
 
 THREADS = 8
 QUEUED = THREADS + 2  # calls sent out at once: the rest are put in line again when one has been answered
 # In a row, about 10 minutes: then a table is given up of which no job runs, unless AWS is away as a whole.
 PASSING_FAILURES = 25
 AWAY_FAILURES = 5  # in a row, half a minute: then a line says that AWS does not answer
-LINE_GAP, QUIET_LINE_GAP = 5.0, 60.0  # seconds between progress lines, when something changed and when not
 SHORT_TURN, LONG_TURN = 0.01, 0.25  # seconds that a turn of the loop lasts at least, and with all threads busy
 
 Outcome: TypeAlias = Pause | Job | Instead | Exception
@@ -69,10 +68,11 @@ class Waiter:
         self._tables: dict[str, TableJobs] = {}
         self._started: set[tuple[str, str]] = set()
         self._followed: set[str] = set()
+        self._spans: dict[str, dict[str, tuple[str, str]]] = {}
         self._flying: dict[Future[Any], Entry | Group] = {}
-        self._begun = self._last_line_at = 0.0
+        self._begun = 0.0
+        self._telling = Telling()
         self._away_line_at: float | None = None
-        self._last_line = ""
         self._closing = False
 
     def wait(self, items: Sequence[WaitItem], timeout: float) -> WaitResult:
@@ -81,7 +81,8 @@ class Waiter:
         Jobs that have ended, or were never started (``planned``), come back as they are. One table's failure is its
         job's ``failed``, never an exception. A job still open at the end of ``timeout`` has ``result["timed_out"]``.
         """
-        self._begun = self._last_line_at = self._clock()
+        self._begun = self._clock()
+        self._telling = Telling(self._begun)
         for item in items:
             self._tables[item.name] = table = TableJobs(item, [item.job, *item.then], item.last)
             self._go_on(table)
@@ -112,6 +113,7 @@ class Waiter:
             frozenset(self._started),
             {name: tuple(table.jobs) for name, table in self._tables.items()},
             frozenset({name for name, _kind in self._started} | self._followed),
+            self._spans,
         )
 
     def _stop_following(self) -> None:
@@ -164,6 +166,8 @@ class Waiter:
         group = self._groups.setdefault(key, Group(kind, item.job.kind, account, scope, last_event=now))
         result = {name: value for name, value in item.job.result.items() if name != "timed_out"}
         table.entry = entry = Entry(table, item, replace(item.job, result=result), group, due=now)
+        entry.entered, entry.since = account.now().isoformat(), now
+        self._spans.setdefault(item.name, {})[item.job.kind] = (entry.entered, "")
         group.entries.append(entry)
         if item.job.state == "running":
             entry.phase = "end"
@@ -256,7 +260,7 @@ class Waiter:
         """When there is something to do, were no call under way."""
         flying = self._flying.values()
         groups = (group.next_event(listing=group in flying) for group in self._groups.values())
-        return min([self._last_line_at + QUIET_LINE_GAP, *groups])
+        return min([self._telling.next_at, *groups])
 
     def _collect(self, futures: set[Future[Any]]) -> None:
         for future in futures:
@@ -281,7 +285,7 @@ class Waiter:
             entry.job, entry.phase = outcome, "over"
         else:
             entry.job, entry.phase, entry.due = outcome.job, "due", now + outcome.seconds
-            entry.percent = outcome.job.result.get("percent", entry.percent)
+            entry.pace.note(now, *point_of(outcome.job))
             if outcome.until != "time":
                 entry.phase = outcome.until
         if was.state == "pending" and entry.job.state in ("running", "completed"):
@@ -302,6 +306,8 @@ class Waiter:
 
     def _over(self, entry: Entry, now: float) -> None:
         entry.group.last_event = now
+        ended = entry.group.account.now().isoformat()
+        self._spans[entry.item.name][entry.job.kind] = (entry.entered, ended)
         entry.group.entries.remove(entry)
         entry.table.jobs[entry.table.at] = entry.job
         self._go_on(entry.table)
@@ -352,17 +358,12 @@ class Waiter:
 
     # Progress
 
-    def _percents(self, kind: str) -> list[float]:
-        """How far AWS says that the jobs of ``kind`` are which still run."""
-        entries = [entry for group in self._groups.values() if group.name == kind for entry in group.entries]
-        return [entry.percent for entry in entries if entry.percent is not None]
-
     def _tell_away(self, entry: Entry, error: Exception, now: float) -> None:
         """One line a minute for all tables while AWS does not answer, or a side's session has ended."""
         why, patience = f"AWS does not answer, or throttles ({code_of(error) or type(error).__name__})", AWAY_FAILURES
         if isinstance(error, CredentialsError) and error.details.get("session_ended"):
             why, patience = error.cause.rstrip("."), 1
-        quiet = self._away_line_at is not None and now - self._away_line_at < QUIET_LINE_GAP
+        quiet = self._away_line_at is not None and now - self._away_line_at < QUIET_GAP
         if quiet or entry.failures < patience:
             return
         self._away_line_at = now
@@ -370,13 +371,21 @@ class Waiter:
 
     def _tell(self, *, last: bool = False) -> None:
         now = self._clock()
-        if not last and now - self._last_line_at < LINE_GAP:
+        if not last and not self._telling.is_due(now):
             return
         jobs = [job for table in self._tables.values() for job in table.jobs]
-        line = "; ".join(
-            progress_line(self._kinds[name].plural, [job for job in jobs if job.kind == name], self._percents(name))
-            for name in dict.fromkeys(job.kind for job in jobs)
-        )
-        if line and (last or line != self._last_line or now - self._last_line_at >= QUIET_LINE_GAP):
-            self._progress(f"{line}, {duration(now - self._begun)}")
-            self._last_line, self._last_line_at = line, now
+        entries = [entry for group in self._groups.values() for entry in group.entries if entry.job.state == "running"]
+        running = [
+            Running(
+                entry.item.name,
+                entry.job.kind,
+                self._kinds[entry.job.kind].noun,
+                now - entry.since,
+                entry.pace,
+                int(entry.job.result.get("items_about") or 0),
+            )
+            for entry in entries
+        ]
+        plurals = {job.kind: self._kinds[job.kind].plural for job in jobs}
+        for line in self._telling.block(now, plurals, jobs, running, last):
+            self._progress(line)

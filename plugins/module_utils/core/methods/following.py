@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from ..account import Account
 from ..change import Change
 from ..jobs.job import Job
-from ..steps.comparison import VerifyOptions, comparison_change, verify_job
+from ..steps.comparison import VerifyOptions, comparison_change, export_comparison_change, verify_job
 from ..steps.counting import count_change, count_job
 from ..steps.settings_job import settings_job
+from ..steps.transform_preview import TransformPreview, preview_transform
 from .method import ItemJobs, Method
 from .options import MigrationOptions
 
@@ -33,8 +35,17 @@ def costs(method: Method, options: MigrationOptions, jobs: ItemJobs, maker: Job)
     if not method.counts and options.verify != "none" and maker.state == "planned":
         changes.append(count_change(options.table, options.made_table, jobs.definition))
     if options.verify in ("sample", "full") and maker.state in ("planned", "pending"):
-        changes.append(comparison_change(_compared(options), jobs.definition))
+        change = export_comparison_change if method.compares_export else comparison_change
+        changes.append(change(_compared(options), jobs.definition))
     return changes
+
+
+def foreseen_transform(source: Account, options: MigrationOptions, jobs: ItemJobs) -> TransformPreview:
+    """What the steps will do to the items, where there are some and the items are yet to come. Raises what
+    preview_transform raises."""
+    if options.transform is None or jobs.maker is None or jobs.maker.state == "not_needed":
+        return TransformPreview()
+    return preview_transform(source, jobs.definition, options.transform)
 
 
 def _compared(options: MigrationOptions) -> VerifyOptions:

@@ -23,6 +23,9 @@ from ..jobs.job import Job
 from ..jobs.kind import JobKind
 from ..jobs.tracking import Tracking
 from ..judgement import Judgement, JudgeOptions
+from ..plan.facts import Between, TableFacts, Wishes
+from ..plan.forecast import Forecast
+from ..plan.prices import Prices
 from ..route import Route
 from ..steps.lost_record import Fill
 from ..steps.readable import require_readable
@@ -62,7 +65,8 @@ class Method(Protocol):
     ``path`` is the way in words. ``local_secondary_indexes``: whether the tables it makes can have some. ``counts``:
     whether its own jobs count the items. ``transforms``: whether steps can change the items on its way. ``kinds`` are
     the kinds of its jobs, each made anew for one waiter. ``loader`` is how it loads an export into the destination,
-    None where it begins with none.
+    None where it begins with none. ``compares_export``: whether a comparison reads that export instead of the source
+    table while it is there.
     """
 
     name: ClassVar[str]
@@ -71,6 +75,7 @@ class Method(Protocol):
     data_needs: ClassVar[Needs]
     counts: ClassVar[bool]
     loader: ClassVar[Loader | None]
+    compares_export: ClassVar[bool]
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]]
     resumes: ClassVar[bool]
     transforms: ClassVar[bool]
@@ -90,7 +95,9 @@ class Method(Protocol):
     ) -> ItemJobs:
         """All that ``start`` and the jobs after it would do; reads only. ``record`` can only be read, too."""
 
-    def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
+    def running_fill(
+        self, destination: Account, options: MigrationOptions, route: Route, there: TableDefinition | None
+    ) -> Job | None:
         """The job of this method on AWS that makes the route's table now, as an earlier run has begun it: where the
         record that knew it was lost. ``there`` is what stands under the table's name. Reads only."""
 
@@ -99,6 +106,12 @@ class Method(Protocol):
 
     def source_jobs(self, source: Account, tables: Collection[str]) -> Iterator[SourceJob]:
         """The jobs of this method that run in the source account, of its ``tables``: one list. Reads only."""
+
+    def between(self, source: Account, destination: Account, wishes: Wishes) -> Between:
+        """What the method has to know of a pair of accounts before it can forecast a table. Reads only."""
+
+    def forecast(self, facts: TableFacts, between: Between, prices: Prices) -> Forecast:
+        """Whether the method can move the table, how long that takes and what it costs. Makes no call."""
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions
@@ -133,7 +146,7 @@ def find_fill(
         migration_id=options.migration_id,
     )
     for method in methods:
-        job = method.running_fill(destination, route, there)
+        job = method.running_fill(destination, options, route, there)
         if job is not None:
             return Fill(method.name, job)
     return None
@@ -180,4 +193,5 @@ def require_reading(method: Method, source: Account, destination: Account, optio
     if compared or (not method.counts and options.verify != "none"):
         require_msgspec()
         if method.data_needs:  # a direct copy reads the items itself before anything else is billed
-            require_readable(source, destination, options.table, options.made_table, compared=compared)
+            here = [] if method.compares_export else [(source, options.table)]
+            require_readable([*here, (destination, options.made_table)], compared=compared)

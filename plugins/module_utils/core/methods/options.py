@@ -55,7 +55,8 @@ class SparkChoices:
     """What the user chose for the Spark job; empty values leave the choice to the engine's own file.
 
     ``workers`` are the machines of a run, the driver's among them. ``engine`` is ``serverless`` or ``cluster`` on EMR;
-    ``wheels`` a folder of the controller.
+    ``wheels`` a folder of the controller. ``end`` is ``table`` where the job writes into the table, or ``import`` where
+    it writes to S3 for an import, which makes the table.
     """
 
     engine: str = ""
@@ -66,6 +67,7 @@ class SparkChoices:
     cluster_id: str = ""
     release: str = ""
     wheels: str = ""
+    end: str = "table"
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class MigrationOptions:
     created at all. ``writes_stopped``: nobody writes to the source any more, so that the copy has to show all that is
     in it. ``adopt`` takes a table with our tags and without a record for filled once a full comparison found it equal,
     ``finished_settings`` is what becomes of the settings of a table that an earlier run finished. ``transform`` is what
-    changes the items on the way.
+    changes the items on the way; with ``merge`` other sources may share the table.
     """
 
     table: str
@@ -105,6 +107,7 @@ class MigrationOptions:
     adopt: bool = False
     finished_settings: FinishedSettings = "once"
     transform: TransformChoices | None = None
+    merge: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-safe data."""

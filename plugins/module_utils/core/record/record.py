@@ -28,6 +28,7 @@ JobState = Literal["intended", "begun", "done", "failed", "closed"]
 # The purposes that the rules know; all others are texts of the methods.
 FILL = "fill"  # makes the destination table: an import, a restore, CreateTable
 WRITE = "write"  # a job of AWS's that writes items into it, such as a Spark job
+LOOK = "look"  # a job of AWS's that reads what is to be written, and writes into no table
 ITEMS = "items"  # items that this machine writes: nothing of it is left once its run has ended and its fence has passed
 DELETE = "delete"  # removes our copy
 
@@ -68,11 +69,18 @@ class JobEntry:
 
 @dataclass(frozen=True)
 class Part:
-    """How far one source of a merge is; parts are keyed by the source's ARN."""
+    """How far one source of a merge is; parts are keyed by the source's ARN. ``filled`` is one that is done: compared
+    and settled too. ``heads`` are the constant texts that attributes of its items' keys begin with, ``source_id`` is
+    the source's TableId; the others are as in ``Record``, of a part that is done."""
 
     state: State
     attempt: int
     data_as_of: Mapping[str, Any] = field(default_factory=dict)
+    source_id: str = ""
+    method: str = ""
+    heads: Mapping[str, str] = field(default_factory=dict)
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    verified: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,7 +136,24 @@ class Record:
     @property
     def is_untouched(self) -> bool:
         """Whether nothing was begun under this claim and nobody works on it, as after a table was refused."""
-        return self.state == "claimed" and not (self.run or self.jobs or self.table_id or self.parts)
+        begun = any(part.state != "claimed" for part in self.parts.values())
+        return self.state == "claimed" and not (self.run or self.jobs or self.table_id or begun)
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """The ARNs of all its source tables: several of a merge."""
+        return frozenset({self.source.arn, *self.parts})
+
+    @property
+    def heads(self) -> dict[str, str]:
+        """What attributes of the keys of the source's items begin with, where others share the table with them."""
+        part = self.parts.get(self.source.arn)
+        return dict(part.heads) if part is not None else {}
+
+    @property
+    def part_jobs(self) -> tuple[JobEntry, ...]:
+        """The jobs that are of its source: of a merge those of the present attempt, as each part has its own."""
+        return tuple(job for job in self.jobs if not self.parts or job.attempt == self.attempt)
 
     @property
     def step(self) -> tuple[Any, ...]:

@@ -180,20 +180,20 @@ def explain(error: Exception, name: str, arn: str = "", otherwise: Explain | Non
     if code in aws_errors.NO_RESOURCE:
         return gone(name)
     if code in aws_errors.DENIED:
-        return _key_unusable(name, message) if "kms" in message.lower() else _denied(name, arn, error)
+        return _key_unusable(name, sdk.told(error)) if "kms" in message.lower() else _denied(name, arn, error)
     if code.startswith("KMS") or "InaccessibleEncryption" in code:
-        return _key_unusable(name, message)
-    refusal = aws_errors.refusal_of(error)
+        return _key_unusable(name, sdk.told(error))
+    refusal, reason = aws_errors.refusal_of(error), aws_errors.reason(code, message, sdk.request_id(error))
     if refusal.waits:
         return RecordBusy(
-            f"The table of the records {name} did not answer: {message} ({code}).",
+            f"The table of the records {name} did not answer: {reason}.",
             "Run again: what was begun is found and continued.",
             details={"code": code},
         )
     if otherwise is not None:
         return otherwise(error, f"using the table of the records {name}")
     return RecordUnusable(
-        f"The table of the records {name} cannot be used: {message} ({code}).",
+        f"The table of the records {name} cannot be used: {reason}.",
         "Fix the cause AWS reports, then run again. Nothing was begun."
         if refusal.kind == "final"
         else f"{refusal.next_step} Nothing was begun.",
@@ -255,7 +255,7 @@ def _named(actions: Sequence[str]) -> str:
 
 def _denied(name: str, arn: str, error: Exception) -> RecordDenied:
     refusal = aws_errors.refusal_of(error)
-    why = sdk.error_message(error).rstrip(".")
+    why = sdk.told(error)
     # A table that is created with tags of the account's options needs one more.
     actions = sorted({*ACTIONS, TAGGING}) if f"dynamodb:{TAGGING}" in why else ACTIONS
     return RecordDenied(

@@ -42,7 +42,7 @@ def keeps(record: Record, migration: str, sources: frozenset[str], now: float) -
     """
     if record.migration != migration:
         return f"it belongs to the migration {record.migration}"
-    if sources and not sources & {record.source.arn, *record.parts}:
+    if sources and not sources & record.sources:
         return f"it is of the source {record.source.arn}"
     job = next((job for job in record.jobs if job.is_open and job.purpose != ITEMS), None)
     if job is not None:
@@ -172,7 +172,7 @@ def _remove_one(run: Run, record: Record, migration: str, sources: frozenset[str
 def _remove_exports(store: RecordStore, migration: str) -> None:
     """The records of exports go with the last destination table of their source."""
     everything = store.everything()
-    used = {(record.migration, record.source.arn) for record in everything.records}
+    used = {(record.migration, arn) for record in everything.records for arn in record.sources}
     for shared in everything.exports:
         if shared.migration == migration and (shared.migration, shared.source.arn) not in used:
             with suppress(RecordChanged):  # another destination has just begun to use it

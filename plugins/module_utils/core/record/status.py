@@ -130,6 +130,9 @@ def _row(
     percent = None if job is None else job.result.get("percent", job.result.get("percent_done"))
     counted = {**record.evidence, **record.verified}
     items = record.evidence.get("items")
+    parts = {arn: part.state for arn, part in sorted(record.parts.items())}
+    if parts and not record.is_done:
+        parts[record.source.arn] = record.state
     return {
         "name": record.name if record.key == table_key(record.name) else record.key,
         "source": record.source.arn,
@@ -140,16 +143,25 @@ def _row(
         "attempt": record.attempt,
         "job": "" if job is None else f"{job.kind} {job.state}",
         "percent": percent,
-        "items_source": counted.get("items_source", items),
-        "items_destination": counted.get("items_destination", items),
+        "items_source": _sum(record, "items_source", counted.get("items_source", items)),
+        "items_destination": _sum(record, "items_destination", counted.get("items_destination", items)),
         "evidence": dict(record.evidence),
         "verified": dict(record.verified),
         "data_as_of": dict(record.data_as_of),
+        "parts": parts,
         "since": iso(min(begun)) if begun else "",
         "run": record.run,
         "held_by": held_words(lease, record.run, now) if record.run else "",
         "next": _next(record, lease, home, now, standing, wanted),
     }
+
+
+def _sum(record: Record, name: str, own: int | None) -> int | None:
+    """The count ``name`` of the ``record``, whose own is ``own``: of a merge, of all parts that are done."""
+    counts = [{**part.evidence, **part.verified}.get(name) for part in record.parts.values() if part.state == "filled"]
+    if not counts:
+        return own
+    return None if None in counts else sum(int(count or 0) for count in counts)
 
 
 def needs_tags(record: Record, table_id: str) -> bool:
@@ -217,8 +229,8 @@ def other_migration(record: Record, wanted: Wanted) -> str:
     if wanted.migration not in ("", record.migration):
         of = f"It belongs to migration {record.migration}, and migration_id is {wanted.migration}."
         return f"{of} {_set_id(record.migration)} Otherwise: {ways_out(record)}"
-    sources = {arn.rpartition("/")[2] for arn in (record.source.arn, *record.parts)}
-    if wanted.source_table and wanted.source_table not in sources:
+    sources = {arn.rpartition("/")[2] for arn in record.sources}
+    if wanted.source_table and wanted.source_table not in sources and not record.parts:
         return f"It is the copy of {record.source.arn}, not of {wanted.source_table}. {ways_out(record)}"
     return ""
 
@@ -292,6 +304,7 @@ def _unreadable(each: Unreadable) -> dict[str, Any]:
         "evidence": {},
         "verified": {},
         "data_as_of": {},
+        "parts": {},
         "since": "",
         "run": "",
         "held_by": "",

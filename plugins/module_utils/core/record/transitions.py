@@ -18,6 +18,7 @@ from typing import Any
 
 from ..errors import Claimed, DestinationExists
 from . import fence as fences
+from . import parts as merged
 from .fence import Fence
 from .record import DELETE, FILL, ITEMS, JobEntry, Part, Record, Source
 from .rules import (
@@ -87,8 +88,7 @@ def require_same(record: Record, migration: str, source_arn: str, held_words: st
 
     ``held_words`` say who holds it, if anybody does. A merge has several sources: its record has ``parts``.
     """
-    sources = {record.source.arn, *record.parts}
-    if record.migration == migration and source_arn in sources:
+    if record.migration == migration and source_arn in record.sources:
         return
     whose = f"migration {record.migration}" if record.migration != migration else "this migration"
     since = f", {held_words}" if held_words else ""
@@ -122,7 +122,7 @@ def claim_again(record: Record, moment: Moment, *, migration: str, source: Sourc
     require_held(record, moment)
     if not replace(record, run="").is_untouched:
         raise not_allowed(record, "only a claim under which nothing was begun passes to another migration")
-    return replace(record, migration=migration, source=source, method=method)
+    return replace(record, migration=migration, source=source, method=method, parts={})
 
 
 def let_go(record: Record, moment: Moment, next: str = "") -> Record:
@@ -195,9 +195,6 @@ def filled(
     require_no_writer(record)
     if not whole:
         raise not_allowed(record, "what filled it did not bring all items")
-    missing = sorted(arn for arn, part in record.parts.items() if part.state != "filled")
-    if missing:
-        raise not_allowed(record, f"these sources are not all in yet: {', '.join(missing)}")
     require_seen(record, seen_table_id)
     return replace(record, state="filled", evidence=dict(evidence), data_as_of=dict(data_as_of), next="")
 
@@ -282,7 +279,7 @@ def done(
     require_step(record, moment, "settled", "become done", seen_table_id)
     if not acceptable:
         raise not_allowed(record, "it was compared and differs from the source by more than verify allows")
-    return replace(record, state="done", verified=dict(verified), next="")
+    return merged.part_done(replace(record, state="done", verified=dict(verified), next=""))
 
 
 def following(record: Record, moment: Moment, *, seen_table_id: str) -> Record:
@@ -339,7 +336,8 @@ def new_attempt(
     require_no_writer(record)
     deletion = record.last_job(DELETE)
     deleted = deletion is not None and deletion.state == "done"
-    if record.table_id and not deleted:
+    only_part = gone is None and not deleted and merged.is_later_part(record) and merged.is_unwritten(record)
+    if record.table_id and not deleted and not only_part:
         if gone is None:
             raise not_allowed(record, f"its table {record.table_id} was not looked for")
         if gone.second - gone.first < LOOKS_APART:
@@ -347,6 +345,8 @@ def new_attempt(
     require_fence(record, moment)
     require_quiet(record, moment)
     number = max([record.highest_attempt, *attempts_listed]) + 1
+    if only_part:  # the table stays, with the items of the other parts
+        return replace(record, attempt=number, method=method, source=source or record.source, next="")
     lost = record.replaces
     if record.table_id and not deleted:
         lost = {"table_id": record.table_id, "data_as_of": dict(record.data_as_of)}
@@ -365,7 +365,7 @@ def new_attempt(
         evidence={},
         verified={},
         data_as_of={},
-        parts={arn: Part("claimed", number) for arn in record.parts},
+        parts={arn: Part("claimed", number, heads=part.heads) for arn, part in record.parts.items()},
         replaces=lost,
         next="",
     )
@@ -413,11 +413,3 @@ def above(record: Record, moment: Moment, attempts_listed: Iterable[int]) -> Rec
     if record.jobs:
         raise not_allowed(record, "it has begun jobs under its number")
     return replace(record, attempt=max([record.attempt, *(each + 1 for each in attempts_listed)]))
-
-
-def part(record: Record, moment: Moment, source_arn: str, value: Part) -> Record:
-    """The record of a merge with one source's part as it is now."""
-    require_held(record, moment)
-    if source_arn not in record.parts:
-        raise not_allowed(record, f"{source_arn} is none of its sources")
-    return replace(record, parts={**record.parts, source_arn: value})

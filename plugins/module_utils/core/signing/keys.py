@@ -63,7 +63,7 @@ class Origin:
             details |= {"session_ended": not away, "refusal": "passes"}
         kind = type(error).__name__
         # AWS quotes the signed headers where a signature is wrong, and a helper may print a key it did not like.
-        text = "" if code in aws_errors.BAD_SIGNATURES else str(sdk.error_message(error)).strip().rstrip(".")
+        text = "" if code in aws_errors.BAD_SIGNATURES else str(sdk.told(error)).strip().rstrip(".")
         if isinstance(error, _UNREADABLE):
             text = "what its helper printed cannot be read"
         return CredentialsError(

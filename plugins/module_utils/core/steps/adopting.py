@@ -47,17 +47,18 @@ _WHAT_TO_DO = (
 
 @dataclass(frozen=True)
 class Evidence:
-    """A full comparison that found both tables equal: its result, and the instants (ISO 8601) between which it read."""
+    """A full comparison that found both tables equal: its result, and the instants (ISO 8601) that the items show."""
 
     comparison: Mapping[str, Any]
     data_as_of: Mapping[str, str]
 
     @classmethod
     def of(cls, verification: Verification, begun: datetime, ended: datetime) -> Evidence:
-        """The evidence that a comparison gave which read from ``begun`` to ``ended``."""
+        """The evidence that a comparison gave which read from ``begun`` to ``ended``, or an export."""
         span = {"from": begun.isoformat(timespec="seconds"), "to": ended.isoformat(timespec="seconds")}
         found = {"level": "full", "end_time": span["to"], **verification.to_dict()}
-        return cls({name: found[name] for name in EVIDENCE if name in found}, span)
+        shown = dict.fromkeys(span, verification.export_time) if verification.export_time else span
+        return cls({name: found[name] for name in EVIDENCE if name in found}, shown)
 
 
 # A broken table

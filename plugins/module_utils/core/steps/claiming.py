@@ -10,7 +10,7 @@ Design section 6, "Takeover" and "States". Whatever needs time is waited for by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -34,8 +34,9 @@ from ..errors import (
 from ..jobs.entries import entry_of
 from ..jobs.job import Job
 from ..jobs.tracking import Tracking
-from ..record import rules, transitions
+from ..record import merging, rules, transitions
 from ..record.lease import held_by
+from ..record.parts import of_source
 from ..record.record import DELETE, FILL, WRITE, JobEntry, Record, Source, table_key
 from ..record.rules import Moment
 from ..record.run import HeldElsewhere, Run
@@ -48,6 +49,7 @@ from .lost_record import FindFill, Importing, find_filling, is_lost, no_fill
 
 LOOK_GAP = 10.0  # seconds between looks at a table that another run holds
 GONE_GAP = 5.0  # seconds between looks at a table that is being deleted
+PART_GAP = 2.0  # seconds between looks at a table that this run merges of another source first
 TRIES = 5  # reads of a record that others write at the same time
 
 
@@ -56,7 +58,8 @@ class Choice:
     """What a run is about to do with a destination table. ``method`` is the method's name, ``resumes`` whether it goes
     on with half a table. ``replace_broken`` allows to delete a copy that is not whole (safe mode is off), ``take_over``
     is a run whose process is gone, as the user says. ``find_fill`` finds the job of an earlier run that makes the
-    table now, for a record that was lost."""
+    table now, for a record that was lost. ``heads`` are what the keys of its items begin with where other sources share
+    the table (``merge``), None where none may."""
 
     source_table: str
     table: str
@@ -66,16 +69,19 @@ class Choice:
     replace_broken: bool = False
     take_over: str = ""
     find_fill: FindFill = no_fill
+    heads: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
 class Records:
     """The table of the records in a destination. ``run`` joins this process's run, when a table is to be taken;
-    ``importing`` says whether an import into a name of the destination runs."""
+    ``importing`` says whether an import into a name of the destination runs. It is the ``first`` look of
+    this process, or that of a waiter."""
 
     store: RecordStore
     run: Callable[[], Run]
     importing: Importing = is_being_imported
+    first: bool = True
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,8 @@ def look(
     if record is None and store is not None and there is not None:
         record = store.read(table_key(choice.table))  # another run may have made both between the two calls
     if record is None or store is None:
+        if choice.heads is not None:
+            merging.require_heads(choice.heads, choice.source_table)
         if there is not None and choice.find_fill(destination, there) is None:
             raise _not_known(destination, choice, there, _source_arn(source, choice))
         return None, there, here
@@ -124,7 +132,9 @@ def look(
         lease = store.read_lease(record.run)
         words = held_by(lease, lease.renewed) if lease is not None else f"held by run {record.run}"
     if not record.is_untouched:
-        transitions.require_same(record, *mine, words)
+        merging.require_mergeable(record, *mine, choice.heads, words)
+    elif choice.heads is not None:
+        merging.require_heads(choice.heads, choice.source_table)
     seen = there.table_id if there is not None else ""
     if is_lost(record, store.home, there) and choice.find_fill(destination, there) is not None:
         return record, there, here
@@ -136,8 +146,11 @@ def look(
     return record, there, here
 
 
-def finished(record: Record | None, there: TableDefinition | None, here: TableDefinition | None) -> Finished | None:
-    """The finished table that a look showed; None where there is something to do."""
+def finished(
+    record: Record | None, there: TableDefinition | None, here: TableDefinition | None, source_arn: str
+) -> Finished | None:
+    """The finished table that a look showed, as far as the source is concerned; None where there is something to do."""
+    record = of_source(record, source_arn) if record is not None else None
     if record is None or there is None or not record.is_done or record.table_id != there.table_id:
         return None
     return Finished(record, here or there, here is not None and here.table_id != record.source.table_id)
@@ -157,13 +170,17 @@ def claim(
     """
     for _try in range(TRIES):
         record, there, here = look(records.store, source, destination, choice)
-        done = finished(record, there, here)
+        source_arn = _source_arn(source, choice)
+        done = finished(record, there, here, source_arn)
         if done is not None:
             return done
         if here is None:
             here = _source_table(source, choice, record)
         now_source = Source(here.arn, here.table_id)
         run = records.run()
+        before = merging.waits_for(record, source_arn, run.id, first=records.first) if record is not None else ""
+        if before:
+            return Later(PART_GAP, f"{choice.table} is merged of several sources: the part of {before} comes first")
         try:
             if record is None:
                 tracking = Tracking(
@@ -226,19 +243,20 @@ def _first(
     others, fill = find_filling(destination, choice.table, there, choice.find_fill, importing)
     if fill is not None:
         source = Source(source.arn, fill.job.request.get("source", {}).get("table_id") or source.table_id)
-    return run.claim(
-        transitions.claim(
-            table_key(choice.table),
-            moment,
-            home=run.store.home,
-            migration=choice.migration,
-            source=source,
-            method=choice.method if fill is None else fill.method,
-            table_exists=False,
-            filled_by_others=others,
-            adopted=None if fill is None else entry_of(fill.job, FILL, 1, moment.now),
-        )
+    claimed = transitions.claim(
+        table_key(choice.table),
+        moment,
+        home=run.store.home,
+        migration=choice.migration,
+        source=source,
+        method=choice.method if fill is None else fill.method,
+        table_exists=False,
+        filled_by_others=others,
+        adopted=None if fill is None else entry_of(fill.job, FILL, 1, moment.now),
     )
+    if choice.heads is not None:
+        claimed = merging.first_part(claimed, choice.heads)
+    return run.claim(claimed)
 
 
 def _prepared(
@@ -260,7 +278,8 @@ def _prepared(
             fill=None if fill is None else fill.job,
         )
     state = record.record
-    if state.migration != choice.migration or source.arn not in {state.source.arn, *state.parts}:
+    own = state.migration == choice.migration
+    if not own or (source.arn not in state.sources and not (state.parts and choice.heads is not None)):
         record.claim_again(choice.migration, source, choice.method)
         state = record.record
     filling = _filling(state)
@@ -285,6 +304,8 @@ def _prepared(
                 details={"source_table_id": source.table_id},
             )
         record.new_attempt(choice.method, source=source)
+    if choice.heads is not None:
+        record.begin_part(source, choice.method, choice.heads)
     _choose_method(record, choice)
     if record.record.state == "broken" and not choice.resumes:
         if choice.replace_broken and there is not None:
@@ -319,16 +340,21 @@ def _choose_method(record: Tracking, choice: Choice) -> None:
 
 def _changed(record: Record, choice: Choice) -> tuple[str, str]:
     """Why another method does not go on with half a table, and the ways out."""
-    why = f"The method {record.method} has brought a part of the items, and the method is now {choice.method}."
+    why = f"The method {record.method} has begun to fill the table, and the method is now {choice.method}."
     ways = f"Go on with the method {record.method}; or delete the copy {choice.table} and run again."
     return why if record.state == "filling" else str(record.evidence.get("broken", "")), ways
 
 
-def foreseen(record: Record, there: TableDefinition | None, choice: Choice) -> Record:
+def foreseen(
+    record: Record, there: TableDefinition | None, choice: Choice, here: TableDefinition | None = None
+) -> Record:
     """The ``record`` as ``claim`` would leave it, for check mode: as it is, or begun anew where our copy was deleted,
     or is deleted by the run (safe mode is off): then the deletion is among its jobs, see ``replacing``.
 
-    Raises TableBroken where the method may not go on."""
+    ``here`` is the source's table: of a merge the part under way is taken for done. Raises TableBroken where the method
+    may not go on."""
+    if here is not None:
+        record = merging.foreseen(record, Source(here.arn, here.table_id), choice.method, choice.heads)
     if _filling(record) is not None:
         return record
     anew = replace(

@@ -2,28 +2,34 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Two tables compared item by item, by a sample or completely, and repaired where asked for (design section 8)."""
+"""Two tables compared item by item, by a sample or completely, and repaired where asked for (design section 8).
+
+A table that was filled from an export is compared with that while it is there: so the comparison is exact though the
+source goes on changing, and reads nothing of it. Whoever calls gives the export.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TextIO
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from ..account import Account
 from ..change import Change
-from ..data_plane import ItemChoices, item_tables
+from ..data_plane import ItemChoices, item_table, item_tables
 from ..destination import require_filled_by_us
-from ..errors import DifferencesFound, ItemRefused
+from ..errors import ChecksumMismatch, CountMismatch, DifferencesFound, ExportDamaged, ItemRefused
 from ..items.comparing import compare_sample, compare_tables
+from ..items.comparing_exports import compare_export, sample_export
 from ..items.differences import CompareOptions, CompareProgress, Comparison, Difference
+from ..items.exported import Export
 from ..items.permit import FREE, Bounds
-from ..items.private_files import expanded, in_words, new_file
+from ..items.private_files import expanded
 from ..items.repairing import RepairOptions, RepairResult, repair
-from ..items.tables import ItemTable
+from ..items.repairing_exports import repair_by_export
 from ..items.throttle import to_rate
 from ..items.transform.definition import Definition
 from ..items.worker_count import at_work, workers_for
@@ -38,16 +44,21 @@ from ..table.refused_items import without_keys
 from ..table.transforming import TransformChoices, choices_from, definition_for, time_to_live_after
 from .background import Workbench, bounds_of, percent
 from .counting import units_for
+from .kept_differences import KeptDifferences, read_differences
 from .transforms import fingerprint_of, require_marked_transform, require_same_transform, time_of
 
+KIND = "verify"
 VERIFIED_TAG = "tableferry:verified"  # which comparison found the table equal to its source, and when
 AT_ONCE = 4  # comparisons that one waiter makes at the same time
-REMEMBERED = 20  # differences that a repair knows of without a file, which has all of them
 LEVELS = ("sample", "full")
 EVIDENCE = (
     "level", "items_source", "items_destination", "missing", "different", "extra", "not_listed", "one_way", "undecided",
-    "end_time",
+    "end_time", "export_time",
 )  # fmt: skip
+CLEAN_UP = (
+    "Run the playbook cleanup for the table, which removes what is left of the export, then compare again: with the"
+    " source table."
+)
 DIFFERING = ("missing", "different", "extra", "not_listed")  # what a result counts where the tables are not equal
 
 
@@ -72,13 +83,15 @@ class Verification:
     """The result of a comparison; ``first`` are some of its differences, ``path`` the file with all of them.
 
     Keys of items are personal data: they stand in that file alone, results have counts. ``unwritten`` says why a file
-    that was asked for does not have them.
+    that was asked for does not have them. ``export_time`` (ISO 8601) is what the export shows that was compared instead
+    of the source table, "" for the table.
     """
 
     comparison: Comparison
     first: tuple[Difference, ...] = ()
     path: str = ""
     unwritten: str = ""
+    export_time: str = ""
 
     @property
     def not_listed_because(self) -> str:
@@ -104,6 +117,7 @@ class Verification:
             "not_listed": self.comparison.unlisted_buckets,
             **{name: comparison[name] for name in ("marked_source", "marked_destination") if comparison[name]},
             **_of_transform(self.comparison),
+            **({"export_time": self.export_time} if self.export_time else {}),
             **({"workers_lost": list(self.comparison.workers_lost)} if self.comparison.workers_lost else {}),
             **({"not_listed_because": self.not_listed_because} if self.not_listed_because else {}),
             "differences_path": self.path,
@@ -128,6 +142,11 @@ def _size(count: int) -> str:
     return f"{count:,} bytes" if count < 10_000_000 else f"{-(-count // 1_000_000):,} MB"
 
 
+def no_export(destination: Account, record: Record) -> Export | None:
+    """No table was filled from an export."""
+    return None
+
+
 @at_work()
 def verify_tables(
     source: Account,
@@ -136,28 +155,50 @@ def verify_tables(
     progress: Callable[[CompareProgress], None] = lambda _: None,
     bounds: Bounds = FREE,
     record: Record | None = None,
+    export: Export | None = None,
 ) -> Verification:
-    """Compare both tables; reads only. The ``record`` of the table knows by which transform its items were brought, and
-    when. Raises TableBroken for another one, MissingTable, KeySchemaDiffers, and what the data plane raises."""
-    here, there = item_tables((source, options.source_table), (destination, options.table), bounds=bounds)
+    """Compare both tables, or the ``export`` of the source with the destination; reads only. The ``record`` of the
+    table knows by which transform its items were brought, and when. Raises TableBroken for another one, MissingTable,
+    KeySchemaDiffers, ChecksumMismatch, CountMismatch, ExportDamaged for an export that is not whole any more, and what
+    the data plane raises."""
+    live = [] if export is not None else [(source, options.source_table)]
+    there, *read = item_tables((destination, options.table), *live, bounds=bounds)
+    here, rate = read[0] if read else there, options.items.read_rate
+    there = there.only(record.heads if record is not None else {})  # of a merge, the source's own items
     compared = CompareOptions(
         consistent=options.items.consistent,
         workers=workers_for(options.items.workers, here.size_bytes),
-        source_rate=to_rate("read_rate", options.items.read_rate, here.read_capacity),
-        destination_rate=to_rate("read_rate", options.items.read_rate, there.read_capacity),
-        ignore_expired=_expiring(source, here, options.transform) if options.items.ignore_expired else "",
+        source_rate=to_rate("read_rate", rate, here.read_capacity),
+        destination_rate=to_rate("read_rate", rate, there.read_capacity),
+        ignore_expired=_expiring(source, options) if options.items.ignore_expired else "",
         transform=_changing(source, destination, options, record),
         collisions=options.transform is not None and options.transform.on_collision == "any",
         digest=options.items.digest,
         work_dir=_work_dir(options.items.work_dir),
         bounds=bounds,
     )
-    with _Differences(options.items.differences_path) as differences:
-        if options.level == "sample":
-            comparison = compare_sample(here, there, options.items.sample_items, compared, differences.note)
+    sampled = options.items.sample_items
+    with KeptDifferences(options.items.differences_path) as differences, _of_export(options.table):
+        if export is not None and options.level == "sample":
+            comparison = sample_export(export, there, sampled, compared, differences.note)
+        elif export is not None:
+            comparison = compare_export(export, there, compared, differences.note, progress)
+        elif options.level == "sample":
+            comparison = compare_sample(here, there, sampled, compared, differences.note)
         else:
             comparison = compare_tables(here, there, compared, differences.note, progress)
-    return Verification(comparison, tuple(differences.first), differences.path, differences.unwritten)
+    time = export.time if export is not None else ""
+    return Verification(comparison, tuple(differences.first), differences.path, differences.unwritten, time)
+
+
+@contextmanager
+def _of_export(table: str) -> Iterator[None]:
+    """What is wrong with the files of an export is raised with what to do about that after its table was filled."""
+    try:
+        yield
+    except (ChecksumMismatch, CountMismatch, ExportDamaged) as error:
+        cause = f"The export that it was filled from cannot be compared any more: {error.cause}"
+        raise type(error)(cause, CLEAN_UP, table=table, details=error.details) from error
 
 
 def _work_dir(path: str) -> Path | None:
@@ -209,29 +250,28 @@ def repair_differences(
     filled_id: str | None = None,
     bounds: Bounds = FREE,
     record: Record | None = None,
+    export: Export | None = None,
 ) -> RepairResult:
-    """Repair the destination by what the source holds now, key by key. Raises what ``verify_tables`` and
-    ``require_repairable`` do, DestinationChanging unless ``racing``, and ItemRefused without the items' keys, which go
-    to ``refused_path``.
+    """Repair the destination by what the source holds now, or by the ``export`` that it was compared with, key by key.
+    Raises what ``verify_tables`` and ``require_repairable`` do, DestinationChanging unless ``racing``, and ItemRefused
+    without the items' keys, which go to ``refused_path``.
 
     All differences are read from the file where there is one; without, only the first are known.
     """
     require_repairable(source, destination, options, migration_id, delete_extra=delete_extra, filled_id=filled_id)
-    here, there = item_tables((source, options.source_table), (destination, options.table))
-    differences = _read(Path(verification.path)) if verification.path else iter(verification.first)
+    differences = read_differences(Path(verification.path)) if verification.path else iter(verification.first)
     try:
         changing = _changing(source, destination, options, record)
         if record is None:
             _require_marked(source, destination, options)
         repairing = RepairOptions(delete_extra=delete_extra, racing=racing, transform=changing, bounds=bounds)
+        if export is not None:
+            with _of_export(options.table):
+                return repair_by_export(export, item_table(destination, options.table), differences, repairing)
+        here, there = item_tables((source, options.source_table), (destination, options.table))
         return repair(here, there, differences, repairing)
     except ItemRefused as error:
         raise without_keys(error, options.items.refused_path) from None
-
-
-def _read(path: Path) -> Iterator[Difference]:
-    with path.open(encoding="utf-8") as lines:
-        yield from map(Difference.from_line, lines)
 
 
 def _changing(
@@ -260,76 +300,31 @@ def _require_marked(source: Account, destination: Account, options: VerifyOption
     require_marked_transform(tags, mark, options.table, options.source_table)
 
 
-def _expiring(source: Account, table: ItemTable, transform: TransformChoices | None) -> str:
+def _expiring(source: Account, options: VerifyOptions) -> str:
     """The time to live attribute of the source, which has it first, as the transform leaves it; "" for none."""
-    doing = "reading the time to live"
-    answer = source.ask("dynamodb", "describe_time_to_live", doing, table.name, TableName=table.name)
+    doing, name = "reading the time to live", options.source_table
+    answer = source.ask("dynamodb", "describe_time_to_live", doing, name, TableName=name)
     attribute = str(answer["TimeToLiveDescription"].get("AttributeName", ""))
-    if not attribute or transform is None:
+    if not attribute or options.transform is None:
         return attribute
-    return time_to_live_after(TableDefinition.read(source, table.name), transform, attribute)[0]
+    return time_to_live_after(TableDefinition.read(source, name), options.transform, attribute)[0]
 
 
-class _Differences:
-    """Keeps the first differences, and writes all of them to a file that is made for the first.
-
-    A file that cannot be written is no reason to end a comparison that may have read for hours.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.first: list[Difference] = []
-        self.path = self.unwritten = ""
-        self._wanted = path
-        self._place: Path | None = None
-        self._file: TextIO | None = None
-
-    def __enter__(self) -> _Differences:
-        if self._wanted:
-            try:
-                self._place = expanded(self._wanted)
-                self._place.unlink(missing_ok=True)  # an earlier comparison's
-            except OSError as error:
-                self._give_up(error)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._file is not None:
-            try:
-                self._file.close()
-            except OSError as full:
-                self._give_up(full)
-
-    def note(self, difference: Difference) -> None:
-        """One more."""
-        if len(self.first) < REMEMBERED:
-            self.first.append(difference)
-        if self._place is None:
-            return
-        try:
-            if self._file is None:
-                self._file = new_file(self._place)
-                self.path = str(self._place)
-            self._file.write(difference.to_line() + "\n")
-        except OSError as error:
-            self._give_up(error)
-
-    def _give_up(self, error: OSError) -> None:
-        """Go on without the file; one that lacks differences is not left behind."""
-        self.unwritten = f"{self._wanted}: {in_words(error)}"
-        self.path = ""
-        if self._place is not None:
-            with suppress(OSError):
-                self._place.unlink(missing_ok=True)
-        if self._file is not None:
-            with suppress(OSError):
-                self._file.close()
-        self._place = self._file = None
+def compared_with(result: Mapping[str, Any]) -> str:
+    """What the destination was compared with, where that was not the source table, in words: of
+    ``Verification.to_dict``'s data."""
+    time = result.get("export_time")
+    return f"the export of {time}" if time else ""
 
 
 def unseen_by(result: Mapping[str, Any]) -> str:
     """What a sample of transformed items cannot say, in words: of ``Verification.to_dict``'s data; "" for nothing."""
     sentences = []
-    if result.get("one_way"):
+    if result.get("one_way") and compared_with(result):
+        sentences.append(
+            "The sample has items of some files of the export only: what is extra in the destination is not seen."
+        )
+    elif result.get("one_way"):
         sentences.append(
             "The sample has items of the source only, since keys of the destination do not tell those of the source:"
             " what is extra in the destination is not seen."
@@ -348,7 +343,7 @@ def unseen_by(result: Mapping[str, Any]) -> str:
 def verify_job(options: VerifyOptions, migration_id: str = "default") -> Job:
     """The comparison that follows the job that brings the items."""
     request = {"options": options.to_dict()}
-    return Job("verify", options.table, "pending", "", "job", request, migration_id=migration_id)
+    return Job(KIND, options.table, "pending", "", "job", request, migration_id=migration_id)
 
 
 def options_of(job: Job) -> VerifyOptions:
@@ -360,13 +355,24 @@ def options_of(job: Job) -> VerifyOptions:
 
 def comparison_change(options: VerifyOptions, definition: TableDefinition) -> Change:
     """What comparing a table like ``definition`` costs: an eventually consistent read is half a unit (aws.md H)."""
-    if options.level == "sample":
-        cost: dict[str, int | str] = {"items_of_each_table": options.items.sample_items}
-    else:
-        units = units_for(definition.size_bytes)
-        units = units if options.items.consistent else -(-units // 2)
-        cost = {"read_units_of_each_table": units, "as_of": AS_OF}
+    cost = _cost(options, definition, "each_table")
     return Change(f"comparison of {options.source_table} and {options.table}", None, cost, "billed")
+
+
+def export_comparison_change(options: VerifyOptions, definition: TableDefinition) -> Change:
+    """As ``comparison_change``, with an export, which is read from S3."""
+    cost = _cost(options, definition, "the_destination")
+    return Change(f"comparison of the export of {options.source_table} and {options.table}", None, cost, "billed")
+
+
+def _cost(options: VerifyOptions, definition: TableDefinition, read: str) -> dict[str, int | str]:
+    if options.level == "sample":
+        return {f"items_of_{read}": options.items.sample_items}
+    units = units_for(definition.size_bytes)
+    return {f"read_units_of_{read}": units if options.items.consistent else -(-units // 2), "as_of": AS_OF}
+
+
+FindExport: TypeAlias = Callable[[Account, Record], "Export | None"]
 
 
 class VerifyKind(OwnWork):
@@ -375,8 +381,10 @@ class VerifyKind(OwnWork):
     noun: ClassVar[str] = "comparison"
     plural: ClassVar[str] = "comparisons"
 
-    def __init__(self) -> None:
+    def __init__(self, find_export: FindExport = no_export) -> None:
+        """``find_export`` gives the export that a table was filled from."""
         self._workbench = Workbench(AT_ONCE)
+        self._find_export = find_export
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Compare, unless the table is known to be equal by at least this level: by its record, or without one by its
@@ -403,7 +411,8 @@ class VerifyKind(OwnWork):
 
             bounds = bounds_of(item.record, lambda: show(shown))
             record = item.record.record if item.record is not None else None
-            return verify_tables(source, destination, options, show_progress, bounds, record)
+            export = self._find_export(destination, record) if record is not None else None
+            return verify_tables(source, destination, options, show_progress, bounds, record, export)
 
         verification = yield from self._workbench.steps(job, work)
         took = {"seconds": round(clock() - begun, 1), "end_time": destination.now().isoformat(timespec="seconds")}
@@ -433,10 +442,12 @@ def require_equal(job: Job) -> None:
         return
     words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     more = f" and more in {beyond} groups of keys that were not examined" if beyond else ""
+    sides, why = "Source and destination differ", "Writes to the source since the copy can be the cause."
+    if compared_with(result):
+        sides, why = f"The destination differs from {compared_with(result)}", "Did somebody write to the destination?"
     raise DifferencesFound(
-        f"Source and destination differ: {words}{more}.{where_listed(result)}",
-        "Writes to the source since the copy can be the cause. Repair the destination with dynamodb_verify and"
-        " repair: true, or compare again.",
+        f"{sides}: {words}{more}.{where_listed(result)}",
+        f"{why} Repair the destination with dynamodb_verify and repair: true, or compare again.",
         details={**counts, "differences_path": result.get("differences_path", "")},
     )
 

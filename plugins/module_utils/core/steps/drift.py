@@ -16,6 +16,7 @@ from ..account import Account
 from ..change import Change
 from ..errors import MissingTable
 from ..jobs.job import Job
+from ..record.parts import is_first_part
 from ..table.setting import SettingsOptions
 from .claiming import Finished
 from .settings_job import KIND, plan_table_settings, settings_job
@@ -45,7 +46,8 @@ def settings_of_finished(
     """What becomes of the settings of a ``done`` table; reads only, and with ``once`` nothing.
 
     ``take_over`` is the id of a run whose process is gone. The settings of a source that was made anew are another
-    table's: shown, never applied. Raises what ``plan_table_settings`` raises.
+    table's, and so are those of a source that is merged into a table which has another one's: shown, never applied.
+    Raises what ``plan_table_settings`` raises.
     """
     table = done.record.name
     known: dict[str, Any] = dict(done.record.evidence.get("settings", {}))
@@ -60,7 +62,8 @@ def settings_of_finished(
         return Drift(replace(left_alone, result={**known, "drift": [], "drift_unknown": error.cause}))
     job = settings_job(table, source_table, options, plan)
     shown = {"drift": [change.to_dict() for change in plan.differences]}
-    if asked == "report" or done.renewed or not plan.changes:
+    others = done.renewed or not is_first_part(done.record)
+    if asked == "report" or others or not plan.changes:
         return Drift(replace(left_alone, result={**job.result, **shown}), plan.differences)
     # Planned anew once this run holds the table: another one may have changed it by then.
     request = {name: value for name, value in job.request.items() if name != "plan"}

@@ -22,6 +22,7 @@ from .claiming import TRIES, Records, busy
 # Seconds within which a table comes free whose run's process is gone from this machine: first it is looked at again
 # for LETTING_GO, then what it sent may still arrive (GONE of record/fence).
 PATIENCE = 90.0
+SOURCE_GAP = 1.0  # seconds between looks at a table that this run holds for another source
 
 # Waits so many seconds for what the words say. False: that is too long, nothing was waited for.
 Pause = Callable[[float, str], bool]
@@ -67,6 +68,11 @@ def hold(records: Records, table: str, pause: Pause = no_pause) -> Tracking | No
         tries += 1
         if tries > TRIES:
             raise busy(table)
+        if record.parts and record.run == run.id:  # another process of this run, for another source of a merge
+            if not pause(SOURCE_GAP, f"{table}: waiting, this run works on another source of it"):
+                raise Held("This run works on another source of the table.", "Run again after that.", table=table)
+            tries = 0
+            continue
         with suppress(RecordChanged):  # somebody was faster: read what stands there now
             taken = run.hold(record)
             if not isinstance(taken, HeldElsewhere):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..account import Account
@@ -17,14 +18,14 @@ _TRIES = 2  # of a request whose other errors say nothing here
 _NO_KEY = {"tableferry-probe": {"S": "none"}}
 
 
-def require_readable(source: Account, destination: Account, table: str, made_table: str, *, compared: bool) -> None:
-    """Raises AccessDenied where the caller of either side may not scan its table or, where items are to be
-    ``compared`` and not only counted, may not get single ones.
+def require_readable(tables: Iterable[tuple[Account, str]], *, compared: bool) -> None:
+    """Raises AccessDenied where a caller may not scan the table of its account or, where items are to be ``compared``
+    and not only counted, may not get single ones.
 
     DynamoDB checks permissions before it looks for the table, which need not be there yet in the destination. A Scan
     of one item takes at most one read unit.
     """
-    for account, name in ((source, table), (destination, made_table)):
+    for account, name in tables:
         _try(account, name, "scan", TableName=name, Limit=1, Select="COUNT")
         if compared:
             _try(account, name, "batch_get_item", RequestItems={name: {"Keys": [_NO_KEY]}})

@@ -12,11 +12,13 @@ from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
 from ..account import Account
+from ..change import NotCarried
 from ..destination import is_ours, not_ours
 from ..errors import FerryError, InvalidInput, RecordChanged, SettingFailed, StepNotAllowed
 from ..jobs.job import Job, ended_with
 from ..jobs.kind import Made, OwnWork, Pause, Steps, WaitItem, past_fence
 from ..jobs.tracking import Tracking
+from ..record.parts import is_later_part
 from ..route import Route
 from ..table.definition import TableDefinition
 from ..table.preview import MadeBy, preview_settings
@@ -71,6 +73,16 @@ def plan_table_settings(
                 " tableferry:source.",
             )
     return prepare_settings(source, destination, source_table, table, options, there, compare)
+
+
+def told(record: Tracking | None, plan: SettingsPlan) -> SettingsPlan:
+    """The ``plan``; for a table whose ``record`` says that it has the settings of another of its sources (``merge``),
+    these stay, and what differs is told."""
+    if record is None or not is_later_part(record.record):
+        return plan
+    reason = "the table is merged of several sources, and has the settings of the first one"
+    differing = [NotCarried(change.what, reason) for change in plan.changes]
+    return replace(plan, changes=(), left=(*plan.left, *differing))
 
 
 def settings_job(table: str, source_table: str, options: SettingsOptions, plan: SettingsPlan | None = None) -> Job:
@@ -151,7 +163,7 @@ class SettingsKind(OwnWork):
                 options_from_dict(request.get("options", {})),
                 made_id=_table_id(job, item.record),
             )
-            job = _planned(job, plan)
+            job = _planned(job, told(item.record, plan))
         yield from past_fence(job, item.record)
         if job.state == "not_needed":
             lifted = yield from _released(destination, replace(job, state="running"), item.record)
@@ -223,7 +235,8 @@ def _released(destination: Account, job: Job, record: Tracking | None) -> Genera
     """Steps that take off the deletion protection which a table had while it was filled, unless the source has it too;
     they end when nothing more can reach the table, with whether it was taken off."""
     lifted = False
-    if record is not None and record.record.state == "filled" and record.record.evidence.get("protected"):
+    later = record is not None and is_later_part(record.record)  # the settings of the first source are set
+    if record is not None and not later and record.record.state == "filled" and record.record.evidence.get("protected"):
         there = TableDefinition.find(destination, job.name)
         ours = there is not None and there.table_id == record.record.table_id and there.deletion_protection
         if ours and "deletion_protection" not in job.result.get("settings_carried", ()):

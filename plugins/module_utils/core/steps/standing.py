@@ -113,7 +113,7 @@ def require_own(record: Record, migration: str, source: Account, source_table: s
     arn = source.table_arn(source_table)
     other = status.other_migration(record, Wanted(source_table, migration))
     details = {"migration": record.migration, "source": record.source.arn}
-    if other or (arn not in {record.source.arn, *record.parts} and not record.is_untouched):
+    if other or (arn not in record.sources and not record.is_untouched):
         raise DestinationExists(
             f"The table {record.name} is the copy that migration {record.migration} makes of {record.source.arn}.",
             f"{other or 'Check source and source_table.'} Nothing was changed.",

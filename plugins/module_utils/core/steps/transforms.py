@@ -49,9 +49,15 @@ def began_with(record: Record) -> BeganWith | None:
     known = record.evidence.get(EVIDENCE)
     if known:
         return BeganWith(str(known["fingerprint"]), float(known["at"]))
-    for entry in reversed(record.jobs):
+    made = record.last_job(FILL)
+    staged = (job_of_entry(made).request.get("export") or {}).get("changed") or {} if made is not None else {}
+    if staged:  # the import of what a job has changed
+        return BeganWith(str(staged[EVIDENCE]["fingerprint"]), float(staged[EVIDENCE]["at"]))
+    for entry in reversed(record.part_jobs):
+        if entry.purpose == WRITE and entry.state == "closed":  # never begun
+            continue
         written = job_of_entry(entry).request.get(EVIDENCE) if entry.purpose == WRITE else None
-        if written and written["table_id"] == record.table_id:
+        if written and record.table_id and written["table_id"] == record.table_id:
             return BeganWith(str(written["fingerprint"]), float(written["at"]))
         words = entry.token.split(" ")
         if entry.purpose == ITEMS and record.table_id and words[:2] == [ITEMS, record.table_id]:
@@ -95,10 +101,14 @@ def require_same_transform(record: Record, mark: str, source_table: str) -> None
 
 
 def _another(name: str, before: str, now: str, source_table: str) -> TableBroken:
+    """The error for a copy of which it is not known that it has items: steps may have kept out all of them."""
+    as_before = (
+        "Set transform, its names and values, the salts and functions as they were" if before else "Leave transform out"
+    )
     return TableBroken(
-        f"The copy {name} has items that were brought {_words(before, now)}.",
-        "Set transform, its names and values, the salts and functions as they were, and run again; or delete the copy"
-        f" {name}, whose deletion protection is on while it is filled, and run again.",
+        f"The copy {name} was filled, or begun, {_words(before, now)}.",
+        f"{as_before}, and run again; or delete the copy {name}, whose deletion protection is on while it is filled,"
+        " and run again.",
         table=source_table,
         details={"transform": before},
     )
@@ -123,8 +133,8 @@ def changed_since(record: Record, choices: TransformChoices | None, table: Table
     if mark == began.fingerprint:
         return ""
     return (
-        f"{record.name}: its transform has changed since it was migrated: its items were brought"
-        f" {_words(began.fingerprint, mark)}, and are left as they are. To have them brought anew, delete the copy and"
+        f"{record.name}: its transform has changed since it was migrated: it was filled"
+        f" {_words(began.fingerprint, mark)}, and is left as it is. To have its items brought anew, delete the copy and"
         " run again."
     )
 

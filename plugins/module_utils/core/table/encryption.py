@@ -103,7 +103,7 @@ def usable_key(destination: Account, key: str, table: str = "") -> str:
             return key  # it may be usable all the same: DynamoDB decides
         if code in UNANSWERED:
             raise refuse(
-                f"cannot be described by the destination account ({sdk.error_message(error)})",
+                f"cannot be described by the destination account ({sdk.told(error)})",
                 "Check the ARN, and that the key policy allows the destination kms:DescribeKey and kms:CreateGrant.",
             ) from error
         raise destination.explain(error, f"describing the key {key}", table) from error

@@ -28,6 +28,7 @@ from ..aws_errors import (
     THROTTLES,
     UNAVAILABLE,
     is_wrong_request,
+    reason,
     refusal_of,
 )
 from ..errors import MissingTable, Replaced, SettingFailed, in_words
@@ -224,7 +225,7 @@ class Target:
         code, message = sdk.error_code(error), sdk.error_message(error)
         tried = f" for {in_words(spent)}" if spent else ""
         return SettingFailed(
-            f"AWS rejected {operation}{tried}: {message or 'no text'} ({code}).",
+            f"AWS rejected {operation}{tried}: {reason(code, message or 'no text', sdk.request_id(error))}.",
             _advice(error),
             table=self.name,
             details={"code": code, "operation": operation, **refusal_of(error).details},

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from typing import Any
 
 from ..account import Account
 from .autoscaling import AutoScaling
 from .creation import creation_parameters, import_parameters
-from .definition import TableDefinition
+from .definition import AS_OF, TableDefinition
 from .encryption import Encryption, map_encryption, resolve_key_map
 from .own_apis import Tags, tags_of_copy
 from .ownership import marks
@@ -35,6 +36,16 @@ _DROPPED = (
     "TableId",
     "WarmThroughput",
 )
+
+
+def items_to_write(definition: TableDefinition, made: TableDefinition) -> dict[str, Any]:
+    """What it costs to write the items of ``definition`` into the table ``made``: about how many, and the write units,
+    each 1 KB of an item, again for each index that an item is in (aws.md H). By AWS's own count, so items that steps
+    leave out or make are not told, and the size is that before."""
+    units = max(definition.item_count, -(-definition.size_bytes // 1024))
+    indexes = len(made.global_secondary_indexes) + len(made.local_secondary_indexes)
+    shown = {"about": definition.item_count, "bytes": definition.size_bytes, "write_units_about": units}
+    return {**shown, **({"again_for_each_index": indexes} if indexes else {}), "as_of": AS_OF}
 
 
 def preview_settings(

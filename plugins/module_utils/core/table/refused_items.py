@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..errors import ItemRefused
+from ..errors import CollidingKeys, ItemRefused
 from ..items.private_files import expanded, in_words, replace_text
 from .definition import TableDefinition
 
@@ -84,6 +84,25 @@ def write_refused(path: str, entries: Iterable[Mapping[str, Any]]) -> dict[str, 
     except OSError as error:
         return {"unwritten": f"{path}: {in_words(error)}"}
     return {"path": str(file)}
+
+
+def colliding(
+    count: int, lost: int, read: int, entries: Iterable[Mapping[str, Any]], *, table: str, path: str, or_else: str = ""
+) -> CollidingKeys:
+    """The error for ``count`` keys that steps give to several of the ``read`` items of the source ``table``, so that
+    ``lost`` of them would be written over. ``entries`` are the first keys, each with the keys of its ``sources``; they
+    go to the file ``path`` ("" for none). ``or_else`` is one more way out."""
+    named = [{"reason": "several items get this key", **entry} for entry in entries]
+    written = write_refused(path, named) if path else {}
+    keys = f"{count:,} keys" if count > 1 else "one key"
+    return CollidingKeys(
+        f"The transform gives {keys} to several items each: {lost:,} of {read:,} items would be written over by"
+        f" others.{where(written)}",
+        "Correct the steps so that the key of each item stays apart, or set on_collision to any to let one of such"
+        f" items win.{f' {or_else}' if or_else else ''}",
+        table=table,
+        details={"count": count, "lost": lost, **written},
+    )
 
 
 def without_keys(error: ItemRefused, path: str) -> ItemRefused:

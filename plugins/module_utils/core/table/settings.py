@@ -163,8 +163,7 @@ def read_settings(
             if sdk.error_code(error) not in _UNREADABLE:
                 raise account.explain(error, f"reading {setting.name} of {definition.name}", definition.name) from error
             unreadable[setting.name] = (
-                f"it could not be read in the {account.side} account: {sdk.error_message(error)}"
-                f" ({sdk.error_code(error)})"
+                f"it could not be read in the {account.side} account: {sdk.told(error)} ({sdk.error_code(error)})"
             )
     return Settings(definition, values, unreadable)
 

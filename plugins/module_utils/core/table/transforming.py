@@ -211,6 +211,13 @@ def require_transform(choices: TransformChoices, table: TableDefinition) -> Tran
         raise error.for_table(table.name) from error
 
 
+def may_be_refused(choices: TransformChoices | None, table: TableDefinition) -> bool:
+    """Whether all items must be looked at before the copy of ``table`` is made: steps do not keep their keys apart
+    provably, and those that get one key are to be refused. Raises as ``require_transform``."""
+    refuses = choices is not None and choices.on_collision == "refuse"
+    return refuses and choices is not None and not require_transform(choices, table).keys.apart
+
+
 def _definition(
     choices: TransformChoices,
     table: TableDefinition,
@@ -321,6 +328,14 @@ def transformed(
         ]
     left = tuple(NotCarried(f"{_kind_of(definition, name)}.{name}", reason) for name, reason in lost.items())
     return TableDefinition.from_dict({name: value for name, value in raw.items() if value != []}), left
+
+
+def key_heads(choices: TransformChoices | None, table: TableDefinition) -> dict[str, str]:
+    """The constant texts that attributes of the destination's key begin with in every item, by their names; of no
+    transform none. Needs no salt. Raises InvalidTransform."""
+    if choices is None:
+        return {}
+    return dict(compiled(_shaping(choices, table)).keys.heads)
 
 
 def time_to_live_after(definition: TableDefinition, choices: TransformChoices, attribute: str) -> tuple[str, str]:

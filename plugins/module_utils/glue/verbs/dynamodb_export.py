@@ -12,8 +12,8 @@ from typing import Any
 from ...core.errors import InvalidInput
 from ...core.exports.export import plan_export, start_export
 from ...core.exports.export_request import ExportOptions
+from ...core.imports.import_place import ImportLoader
 from ...core.methods.method import naming_methods
-from ...core.methods.s3.import_place import ImportLoader
 from ...core.migration import METHODS, method_of
 from ..accounts import Accounts
 from ..records import RECORD_OPTIONS, refuse_held

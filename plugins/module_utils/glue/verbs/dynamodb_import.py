@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...core.imports.import_request import ImportOptions
+from ...core.imports.importing import plan_import, start_import
 from ...core.methods.method import naming_methods
-from ...core.methods.s3.import_request import ImportOptions
-from ...core.methods.s3.importing import plan_import, start_import
 from ...core.migration import METHODS, job_from
 from ...core.table.definition import TableDefinition
 from ..accounts import Accounts

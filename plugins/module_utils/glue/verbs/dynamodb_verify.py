@@ -16,17 +16,22 @@ from ...core.account import Account
 from ...core.change import Change, to_diff
 from ...core.data_plane import ItemChoices
 from ...core.errors import Held, RecordDenied, Replaced
+from ...core.exports.kept_export import SDK_SERVICES
 from ...core.items.carried import REPLICATION
 from ...core.items.differences import CompareProgress
 from ...core.items.permit import FREE, Bounds
 from ...core.jobs.job import workers_lost
+from ...core.jobs.progress import TellingOne
 from ...core.jobs.tracking import Tracking
-from ...core.migration import filled_id
+from ...core.migration import exported_items, filled_id
+from ...core.record.parts import of_source
 from ...core.record.record import Record
 from ...core.steps.adopting import SETTINGS_NEXT, Evidence, mended
+from ...core.steps.background import percent
 from ...core.steps.comparison import (
     Verification,
     VerifyOptions,
+    compared_with,
     repair_differences,
     require_repairable,
     unseen_by,
@@ -68,8 +73,6 @@ SPEC: dict[str, Any] = {
     "refused_path": {"type": "path"},
     **RECORD_OPTIONS,
 }
-
-LINE_GAP = 5.0  # seconds between progress lines
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
@@ -153,49 +156,58 @@ def _verified(
         "delete_extra": params["delete_extra"],
         "filled_id": known,
     }
-    if record is not None and ours in {record.source.arn, *record.parts} and record.migration == params["migration_id"]:
+    export = None
+    if record is not None and ours in record.sources and record.migration == params["migration_id"]:
         try:
             require_copy(destination, record)
         except Replaced:
             if not params["repair"]:  # a repair is refused in the same words, as for each table that is not ours
                 raise
+        else:
+            export = exported_items(destination, record)
     if params["repair"]:
         if record is not None:
             require_own(record, params["migration_id"], source, options.source_table)
         require_repairable(source, destination, options, **repairing)
-    last_line = time.monotonic()
+    telling = TellingOne(params["name"], "comparison", time.monotonic())
 
     def report(now: CompareProgress) -> None:
-        nonlocal last_line
-        if time.monotonic() - last_line >= LINE_GAP:
-            last_line = time.monotonic()
-            progress(
-                f"{params['name']}: {now.items_source} items read, {now.segments_done}/{now.segments} segments done"
-            )
+        line = telling.line(time.monotonic(), percent(now.segments_done, now.segments), now.items_source)
+        if line:
+            progress(line)
 
     seen, begun = _table_id(destination, params["name"]), destination.now()
-    result = verify_tables(source, destination, options, report, record=record)
+    part = of_source(record, ours) if record is not None else None
+    result = verify_tables(source, destination, options, report, record=part, export=export)
     repaired: dict[str, int] = {}
     changes = _changes(params, result) if params["repair"] else []
     if changes and not check_mode:
         if record is not None:  # a comparison takes hours, in which the source may have been made anew
             require_own(record, params["migration_id"], source, options.source_table)
-        more = {"racing": params["racing"], "bounds": bounds, "record": record}
+        more = {"racing": params["racing"], "bounds": bounds, "record": part, "export": export}
         at = destination.now().isoformat(timespec="seconds")
         finished = held is not None and held.record.is_done
         if held is not None and finished:  # noted before: a repair that fails on its way has changed items too
-            held.note({"repaired": {"at": at}})
+            held.note({"repaired": {"at": at}}, ours)
         repaired = asdict(repair_differences(source, destination, options, result, **repairing, **more))
         if held is not None and finished:
             counts = {"put": repaired["put"], "deleted": repaired["deleted"], "left": _left(result, repaired)}
-            held.note({"repaired": {"at": at, **counts}})
+            held.note({"repaired": {"at": at, **counts}}, ours)
     clean = result.comparison.equal or bool(repaired and not _left(result, repaired))
-    whole = False
-    if held is not None and clean and options.level == "full" and _may_mend(held.record, source, options, known, seen):
+    whole, refused = False, _refused(record, result)
+    if (
+        held is not None
+        and clean
+        and not refused
+        and options.level == "full"
+        and _may_mend(held.record, source, options, known, seen)
+    ):
         compared = result
         if repaired:  # a repair is no comparison: what else was written meanwhile shows only now
             begun, again = destination.now(), replace(options, items=replace(options.items, differences_path=""))
-            compared = verify_tables(source, destination, again, report, record=held.record)
+            compared = verify_tables(
+                source, destination, again, report, record=of_source(held.record, ours), export=export
+            )
         if compared.comparison.equal:
             now = _table_id(destination, params["name"])
             mended(held, now, Evidence.of(compared, begun, destination.now()), time.sleep)
@@ -204,14 +216,17 @@ def _verified(
     changed = bool(changes) if check_mode else bool(repaired.get("put") or repaired.get("deleted"))
     return {
         "changed": changed,
+        "source_arn": ours,
+        "destination_arn": destination.table_arn(params["name"]),
         "level": options.level,
         "equal": result.comparison.equal,
+        "export_time": "",
         **result.to_dict(),
         "repaired": repaired,
         "clean": clean,
         "filled": whole,
         "diff": to_diff(changes, params["name"]),
-        "msg": " ".join([_message(params, result, repaired, changes), *([SETTINGS_NEXT] if whole else [])]),
+        "msg": " ".join([_message(params, result, repaired, changes), *([SETTINGS_NEXT] if whole else []), *refused]),
         **_warnings(params, record, changes, result),
     }
 
@@ -222,6 +237,17 @@ def _may_mend(record: Record, source: Account, options: VerifyOptions, known: st
     if record.state != "broken" or not known or seen != known:
         return False
     return _table_id(source, options.source_table) == record.source.table_id
+
+
+def _refused(record: Record | None, result: Verification) -> list[str]:
+    """Why a broken copy is not whole though it equals its export: items of it that the steps do not take."""
+    count = sum(result.comparison.refused.values())
+    if not count or not result.export_time or record is None or record.state != "broken":
+        return []
+    return [
+        f"The copy stays broken: {count} items of the export are not in it, as the steps do not take them. Correct them"
+        " in the source, remove the export with the playbook cleanup, and repair again: with the source table."
+    ]
 
 
 def _table_id(destination: Account, name: str) -> str:
@@ -238,7 +264,8 @@ def _warnings(
     if lost:
         warnings.append(f"{params['name']}: {workers_lost(lost)}")
     if record is not None and record.is_done and changes:
-        words = "what its applications wrote since is overwritten with the source's items"
+        items = compared_with(result.to_dict()) or "the source"
+        words = f"what its applications wrote since is overwritten with the items of {items}"
         if params["delete_extra"]:
             words += ", and items that only they wrote are deleted"
         warnings.append(f"{params['name']} was finished by an earlier run: by this repair {words}.")
@@ -265,8 +292,9 @@ def _message(params: dict[str, Any], result: Verification, repaired: dict[str, i
     if comparison.equal:
         items = comparison.items_source if comparison.one_way else comparison.items_destination
         equal = "no difference is certain" if comparison.undecided else "all are equal"
-        return f"{name}: {items} items compared ({params['level']}), {equal}." + _not_compared(result)
-    message = f"{name}: {comparison.missing} missing, {comparison.different} different, {comparison.extra} extra."
+        return f"{name}: {items} items compared{_with(result)} ({params['level']}), {equal}." + _not_compared(result)
+    counts = f"{comparison.missing} missing, {comparison.different} different, {comparison.extra} extra"
+    message = f"{name}: {counts}{_with(result, ', compared')}."
     message += _not_compared(result) + where_listed(result.to_dict())
     if comparison.unlisted_buckets:
         message += (
@@ -287,6 +315,11 @@ def _message(params: dict[str, Any], result: Verification, repaired: dict[str, i
     return message
 
 
+def _with(result: Verification, before: str = "") -> str:
+    export = compared_with(result.to_dict())
+    return f"{before} with {export}" if export else ""
+
+
 def _not_compared(result: Verification) -> str:
     comparison, unseen = result.comparison, unseen_by(result.to_dict())
     words = f" {unseen}" if unseen else ""
@@ -298,4 +331,4 @@ def _not_compared(result: Verification) -> str:
     return words
 
 
-VERB = Verb("dynamodb_verify", SPEC, run, services=("backup", "dynamodb", "sts"))
+VERB = Verb("dynamodb_verify", SPEC, run, services=("backup", "dynamodb", "sts", *SDK_SERVICES))

@@ -89,6 +89,7 @@ def _result(result: WaitResult) -> dict[str, Any]:
         "jobs": {name: job.to_dict() for name, job in result.jobs.items()},
         "ways": {name: [job.to_dict() for job in jobs] for name, jobs in result.ways.items()},
         "poll_calls": result.poll_calls,
+        "spans": {name: {kind: list(span) for kind, span in spans.items()} for name, spans in result.spans.items()},
         "diff": to_diff(changes, "jobs"),
     }
 

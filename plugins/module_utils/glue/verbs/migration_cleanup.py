@@ -14,7 +14,7 @@ from ...core.errors import Held
 from ...core.exports.cleanup import CleanupOptions, CleanupPlan, apply_cleanup, kinds_of, plan_cleanup
 from ...core.jobs.tracking import Tracking
 from ...core.methods.method import loaders_of
-from ...core.migration import METHODS
+from ...core.migration import KNOWN, has_job_role
 from ...core.steps.holding import Patience
 from ..accounts import Accounts
 from ..records import RECORD_OPTIONS, RecordTables, has_recorded, open_to_read, read_record, record_of, refuse_held
@@ -46,7 +46,7 @@ _SAME_NAME = (
     "recorded_only",
 )
 
-LOADERS = loaders_of(METHODS.values())
+LOADERS = loaders_of(KNOWN.values())
 
 
 def _clean_up(
@@ -94,7 +94,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
             plan = _clean_up(source, destination, options, RecordTables(), name, table, progress)
     except Held as held:
         left = NotCarried(f"everything of the migration of {params['name']}", held.cause)
-        plan = CleanupPlan([], [left], [], recorded=True)
+        plan = CleanupPlan([], [left], [], recorded_kinds=tuple(kinds_of(LOADERS)))
     return _result(plan, params)
 
 
@@ -104,6 +104,7 @@ def _result(plan: CleanupPlan, params: dict[str, Any]) -> dict[str, Any]:
         "changes": [change.to_dict() for change in plan.changes],
         "left": [entry.to_dict() for entry in plan.left],
         "recorded": plan.recorded,
+        "job_role": any(has_job_role(kind) for kind in plan.recorded_kinds),
         "diff": to_diff(plan.changes, f"what is left of the migration of {params['name']}"),
     }
     return {**result, "warnings": plan.warnings} if plan.warnings else result

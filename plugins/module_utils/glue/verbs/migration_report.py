@@ -7,70 +7,183 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
-from ...core import report
+from ...core import sdk
+from ...core.account import Account
 from ...core.errors import FerryError
+from ...core.exports.report_copy import copy_report
+from ...core.exports.staging import BucketMissing, StagingBucket
 from ...core.items import private_files
-from ..spec import SHARED_OPTIONS, Progress, Verb
+from ...core.plan.handed_on import is_packed, unpack
+from ...core.record import lease, process
+from ...core.report import adoption, text
+from ...core.report import folder as folders
+from ...core.report.document import Document, WrittenBy, artifact, document, part_of, with_part
+from ...core.report.planned import is_plan, with_plan
+from ..accounts import Accounts
+from ..outcome import explain
+from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
 
+PARTS = {"migration": "migrate", "comparison": "verify", "cleanup": "cleanup"}  # and the playbooks that find them out
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
     "tables": {"type": "list", "elements": "dict", "required": True},
+    "part": {"type": "str", "choices": list(PARTS), "default": "migration"},
     "lines": {"type": "list", "elements": "str"},
     "changes": {"type": "list", "elements": "str", "default": []},
-    "path": {"type": "path"},
+    "dir": {"type": "path"},
+    "plan": {"type": "str"},
+    "iac": {"type": "list", "elements": "str", "choices": list(adoption.WAYS), "default": []},
+    "places": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "destination": account_option(),
+            "bucket": {"type": "str"},
+            "kms_key_arn": {"type": "str", "no_log": False},
+        },
+    },
     "try_only": {"type": "bool", "default": False},
 }
 
 
 class ReportNotWritten(FerryError):
-    """The report's file cannot be written."""
+    """The report's folder cannot be written to."""
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """Show the rows as one table, or the ``lines`` that others have made of them, then write them; in check mode they
     are only shown. With ``try_only`` only try whether they can be written. Raises ReportNotWritten then.
 
-    Shown first, and what cannot be written is a warning: it changes nothing in how the tables ended.
+    Shown first, and what cannot be written or copied is told: it changes nothing in how the tables ended.
     """
     if params["try_only"]:
-        _try(params["path"])
+        _try(params["dir"])
         return {"changed": False, "lines": []}
     rows, lines = params["tables"], params["lines"]
     if lines is None:
-        lines = [*params["changes"], *report.overview(rows, check_mode)]
+        lines = [*params["changes"], *text.overview(rows, check_mode)]
     for line in lines:
         progress(line)
-    result = {"changed": any(row.get("changed") for row in rows), "lines": lines}
-    if params["path"] and not check_mode:
+    found = _found(params)
+    more: dict[str, str] = {}
+    result = {"changed": any(row.get("changed") for row in rows), "lines": lines, "report": "", "copies": []}
+    if params["dir"] and not check_mode:
         try:
-            private_files.replace_text(_place(params["path"]), json.dumps({"tables": rows}, indent=2) + "\n")
+            folder = folders.place(params["dir"])
+            found = _found(params, folders.former(folder))
+            more = _adopted(params, found)
+            files = folders.files_of(found)
+            folders.write(folder, {**more, **files})
+            result["report"] = str(folder / (folders.PAGE if folders.PAGE in files else folders.MARKDOWN))
         except OSError as error:
-            result["warnings"] = [f"{_not_written(params['path'], error)} It is shown above."]
-    return result
+            result["warnings"] = [f"{_not_written(params['dir'], error)} It is shown above."]
+        said = [result["report"]] if result["report"] else []
+        for uri, words in _copied(params, found, more):
+            result["copies"] += [uri] if uri else []
+            said.append(words)
+        if said:
+            progress(f"report: {'; '.join(said)}")
+            result["lines"] = [*lines, f"report: {'; '.join(said)}"]
+    handed = artifact(found, result["report"], result["copies"])
+    # As set_stats hands it on, without a task of its own.
+    stats = {"data": {"tableferry_report": handed}, "per_host": False, "aggregate": False}
+    return {**result, "artifact": handed, "ansible_stats": stats}
+
+
+def _found(params: Mapping[str, Any], former: Mapping[str, Any] | None = None) -> Document:
+    part = params["part"]
+    by = lease.run_id(process.describe(process.playbook()))
+    written = WrittenBy(by, PARTS[part], datetime.now(UTC).isoformat(timespec="seconds"))
+    if part == "migration":
+        plan = _plan(params["plan"])
+        return document(with_plan(params["tables"], plan) if plan else params["tables"], written, former)
+    return with_part(former, part, params["tables"], written)
+
+
+def _adopted(params: Mapping[str, Any], found: Document) -> dict[str, str]:
+    """The files for infrastructure as code, by their paths in the report's folder; ``found`` tells of them."""
+    accounts, files = Accounts(params), dict[str, str]()
+    done = set[tuple[str, str]]()
+    for place in params["places"] if params["iac"] and params["part"] == "migration" else ():
+        if not place["destination"]:
+            continue
+        try:
+            account = accounts.get("destination", place["destination"])
+            if (where := (account.account_id, account.region)) in done:
+                continue
+            done.add(where)
+            mine = [entry for entry in found["tables"] if entry["status"] == "migrated" and _of_account(account)(entry)]
+            names = list(dict.fromkeys(entry["destination"]["table"] for entry in mine))
+            made, told = adoption.adopt(account, adoption.read_tables(account, names), params["iac"])
+        except (FerryError, sdk.BotoCoreError, sdk.ClientError) as error:
+            made, told = {}, adoption.nothing(f"No files were made for a destination: {_known(error)}")
+        files |= made
+        found["adoption"] += [told] if told["ways"] or told["left"] else []
+    return files
+
+
+def _plan(path: str | None) -> Mapping[str, Any] | None:
+    """The plan in the file ``path``, or the one that it is as a packed text; None where there is none that can be read:
+    the report is written without it."""
+    with suppress(OSError, ValueError, FerryError):
+        if path and is_packed(path):
+            found = unpack(path)
+            return found if is_plan(found) else None
+        found = json.loads(private_files.expanded(path).read_text(encoding="utf-8")) if path else None
+        return found if is_plan(found) else None
+    return None
+
+
+def _known(error: Exception) -> FerryError:
+    return error if isinstance(error, FerryError) else explain(error)
+
+
+def _copied(params: Mapping[str, Any], found: Document, adopted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """A copy in the bucket of each destination, of its own tables alone: where it is and what is told of it, "" and why
+    there is none."""
+    accounts = Accounts(params)
+    for place in params["places"]:
+        if not place["bucket"] or not place["destination"]:
+            continue
+        name = place["bucket"]
+        try:
+            account = accounts.get("destination", place["destination"])
+            bucket = StagingBucket(account, name, account.account_id, place.get("kms_key_arn") or "")
+            own = part_of(found, _of_account(account))
+            here = f"iac/{account.account_id}-{account.region}/"
+            more = {name: each for name, each in adopted.items() if name.startswith(here)}
+            uri = copy_report(bucket, found["run"], {**folders.files_of(own), **more})
+            yield uri, uri
+        except BucketMissing:
+            yield "", f"it is on this machine only: there is no bucket {name}."
+        except (FerryError, sdk.BotoCoreError, sdk.ClientError) as error:
+            yield "", f"it is on this machine only. {_known(error)}"
+
+
+def _of_account(account: Account) -> Callable[[Mapping[str, Any]], bool]:
+    where = (account.account_id, account.region)
+    return lambda entry: (entry["destination"]["account_id"], entry["destination"]["region"]) == where
 
 
 def _try(path: str | None) -> None:
     if not path:
         return
     try:
-        private_files.require_replaceable(_place(path))
+        folders.require_writable(folders.place(path))
     except OSError as error:
         raise ReportNotWritten(
-            _not_written(path, error), "Nothing was started. Set path to a file that can be written."
+            _not_written(path, error), "Nothing was started. Set dir to a folder that can be written to."
         ) from error
 
 
-def _place(path: str) -> Path:
-    """The report's file. Its folder may be reached by a link; a link at its own place is replaced."""
-    place = private_files.expanded(path)
-    return place.parent.resolve() / place.name
-
-
 def _not_written(path: str, error: OSError) -> str:
-    return f"The report {path} cannot be written: {private_files.in_words(error)}."
+    return f"The report cannot be written to the folder {path}: {private_files.in_words(error)}."
 
 
-VERB = Verb("migration_report", SPEC, run, services=())
+VERB = Verb("migration_report", SPEC, run, services=("application-autoscaling", "dynamodb", "kms", "s3", "sts"))

@@ -80,6 +80,7 @@ SPEC: dict[str, Any] = {
     "take_over": {"type": "str", "default": ""},
     "adopt": {"type": "bool", "default": False},
     "finished_settings": {"type": "str", "choices": ["once", "report", "apply"], "default": "once"},
+    "merge": {"type": "bool", "default": False},
 }
 
 LISTS = ("defer", "indexes_after", "leave_indexes")
@@ -107,11 +108,9 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         tables.leave()
 
 
-def start_one(accounts: Accounts, tables: RecordTables, params: Parameters, check_mode: bool) -> dict[str, Any]:
-    """The start of one table with the options of ``SPEC``, in ``accounts`` and ``tables`` that many may share."""
-    source = accounts.get("source", params["source"])
-    destination = accounts.get("destination", params["destination"])
-    options = MigrationOptions(
+def options_of(params: Parameters) -> MigrationOptions:
+    """The options of one table of those of ``SPEC``. Raises InvalidInput, InvalidTransform."""
+    return MigrationOptions(
         table=params["name"],
         **{name: tuple(params[name]) for name in LISTS},
         backup=BackupChoices(**given(params["backup"] or {}, params["backup"] or ())),
@@ -120,6 +119,13 @@ def start_one(accounts: Accounts, tables: RecordTables, params: Parameters, chec
         transform=transform_of(params, params["name"]),
         **given(params, [name for name in SPEC if name not in _OTHER_NAMES]),
     )
+
+
+def start_one(accounts: Accounts, tables: RecordTables, params: Parameters, check_mode: bool) -> dict[str, Any]:
+    """The start of one table with the options of ``SPEC``, in ``accounts`` and ``tables`` that many may share."""
+    source = accounts.get("source", params["source"])
+    destination = accounts.get("destination", params["destination"])
+    options = options_of(params)
     name = params["record_table"]
     unknown = _unknown_run(tables, destination, name, params["take_over"])
     if check_mode:

@@ -16,7 +16,7 @@ from ...core.record import record_table, status
 from ...core.record.record import table_key
 from ...core.record.status import Wanted
 from ...core.record.store import Everything
-from ...core.report import status_table
+from ...core.report.text import status_table
 from ...core.steps.source_jobs import look_at_sources
 from ...core.steps.standing import Standings, look_around
 from ...core.table.definition import TableDefinition

@@ -19,6 +19,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     AccessDenied,
     CredentialsError,
     EndpointUnreachable,
+    FerryError,
     KeepsFailing,
     MissingTable,
     ServiceError,
@@ -166,6 +167,14 @@ def test_refusals_are_told_at_once(code, error):
     assert told.value.table == "orders"
     copy = pickle.loads(pickle.dumps(told.value))
     assert (str(copy), copy.details) == (str(told.value), told.value.details)
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "ValidationException"])
+def test_an_error_names_the_request(code):
+    status, body = refusal(code, "some words")
+    with pytest.raises(FerryError, match=r"request A1B2\)") as told:
+        judged(status, body, {b"x-amzn-requestid": b"A1B2"})
+    assert told.value.details["request_id"] == "A1B2"
 
 
 def test_a_wrong_signature_is_told_without_the_headers_that_aws_quotes():

@@ -212,7 +212,7 @@ def test_pages_that_are_on_their_way_take_room_too(monkeypatch):
     writer.bytes = 4_500
     assert pool.most_pages == 6
     items = b",".join(numbered(50))
-    page = Scanner(SimpleNamespace(name="orders")).page(
+    page = Scanner(SimpleNamespace(name="orders", heads={})).page(
         Segment(0, 1), b'{"Count":50,"Items":[' + items + b'],"LastEvaluatedKey":null}'
     )
     assert 1_000 < len(page.body) < 5_500

@@ -6,10 +6,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,23 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
-    ExportDamaged,
     InvalidInput,
     KeySchemaDiffers,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items import comparing
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import (
-    compare_export,
-    compare_sample,
-    compare_tables,
-)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import compare_sample, compare_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyOptions, copy_items
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import (
     CompareOptions,
     Comparison,
     Difference,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.exported import ExportedFile, read_items
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.pairing import Pairing
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.repairing import (
     RepairOptions,
@@ -518,119 +510,6 @@ def test_a_difference_that_does_not_name_its_source_is_refused(dynamo):
     nameless = [Difference(each.kind, each.key) for each in differences_of(dynamo, made)]
     with pytest.raises(InvalidInput, match="which items of the source"):
         repaired(dynamo, made, nameless)
-
-
-# Exports
-
-
-class Stream:
-    """The items of an export in pieces, opened anew each time."""
-
-    def __init__(self, items: list[bytes]) -> None:
-        self.items = items
-        self.opened = 0
-
-    def __call__(self) -> Iterator[list[bytes]]:
-        self.opened += 1
-        return (self.items[start : start + 30] for start in range(0, len(self.items), 30))
-
-
-def exported(
-    dynamo: FakeDynamo, stream: Stream, definition: Any, **members: Any
-) -> tuple[Comparison, dict[str, str], list[Difference]]:
-    options = CompareOptions(**{"retry_policy": HASTY, "transform": definition, **members})
-    reported: list[Difference] = []
-    count = len(stream.items)
-    there = dynamo.found("copy", "destination")
-    result = compare_export(stream, there, options, reported.append, item_count=count)
-    return result, {named(each.key): each.kind for each in reported}, reported
-
-
-@pytest.mark.parametrize("steps", [RENAMED, TOLD, SEVERAL, GROUPED])
-def test_an_export_is_compared_instead_of_the_source(dynamo, steps):
-    """The source goes on changing; what is repaired by it is what it has now."""
-    made = steps_of(*steps)
-    items = [item(number) for number in range(10, ITEMS)]
-    pair(dynamo, made, items)
-    stream = Stream(items)
-    dynamo.tables["orders"].items.clear()
-    calls = len(dynamo.calls)
-    result, kinds, _ = exported(dynamo, stream, made.definition, workers=2)
-    assert (result.equal, kinds, result.read, result.balanced) == (True, {}, len(items), True)
-    assert stream.opened == (2 if steps is not GROUPED else 3)
-    assert dynamo.calls[calls:].count("BatchGetItem") <= 2
-    wanted = spoil(dynamo)
-    result, kinds, differences = exported(dynamo, stream, made.definition)
-    assert kinds == wanted and result.balanced
-    dynamo.tables["orders"].put(*items)
-    repaired(dynamo, made, differences, delete_extra=True)
-    assert exported(dynamo, stream, made.definition)[0].equal
-
-
-def test_an_export_is_compared_without_steps(dynamo):
-    items = [item(number) for number in range(ITEMS)]
-    chance = random.Random(7)
-    dynamo.make("copy", [("pk", "S")]).put(
-        *[to_bytes(rewritten_attributes(json.loads(each), chance)) for each in items]
-    )
-    stream = Stream([*items[:5], item(5, **{"aws:rep:updatetime": {"N": "1.5"}}), *items[6:]])
-    result, kinds, _ = exported(dynamo, stream, None)
-    assert (kinds, result.items_source, result.items_destination, result.marked_source) == ({}, ITEMS, ITEMS, 1)
-    wanted = spoil(dynamo)
-    assert exported(dynamo, stream, None)[1] == wanted
-
-
-def test_more_of_an_export_than_memory_holds_is_kept_on_disk(dynamo, tmp_path):
-    made = steps_of(*TOLD)
-    items = [item(number) for number in range(ITEMS)]
-    pair(dynamo, made, items)
-    copy = dynamo.tables["copy"]
-    copy.put(*[to_bytes({**json.loads(each), "x": {"S": "changed"}}) for each in copy.items.values()])
-    assert exported(dynamo, Stream(items), made.definition, most_listed=20)[0].unlisted_buckets
-    result, kinds, _ = exported(dynamo, Stream(items), made.definition, most_listed=20, work_dir=tmp_path)
-    assert (set(kinds.values()), result.different, result.unlisted_buckets) == ({"different"}, len(copy.items), 0)
-
-
-def test_expired_items_of_an_export(dynamo, monkeypatch):
-    past, future = {"N": "1760000000"}, {"N": "99999999999"}
-    items = [item(number, end=past if number < 10 else future) for number in range(20)]
-    dynamo.make("copy", [("pk", "S")]).put(*items[2:9], item(9, end=future))
-    monkeypatch.setattr(comparing.time, "time", lambda: 1_760_000_000.0 + 86400)
-    result, kinds, _ = exported(dynamo, Stream(items), None, ignore_expired="end")
-    assert kinds == {"9": "different"} | {str(number): "missing" for number in range(10, 20)}
-    assert (result.expired_source, result.expired_destination) == (10, 7)
-
-
-def test_the_data_files_of_an_export_are_read_as_they_are(dynamo):
-    made = steps_of(*TOLD)
-    items = [item(number) for number in range(ITEMS)]
-    pair(dynamo, made, items)
-    texts = [b"".join(b'{"Item":%s}\n' % each for each in items[start::2]) for start in (0, 1)]
-    files = [(gzip.compress(text), ExportedFile(f"{at}.json.gz", ITEMS // 2)) for at, text in enumerate(texts)]
-
-    def pieces() -> Iterator[list[bytes]]:
-        for data, file in files:
-            yield from read_items([data[:1000], data[1000:]], file)
-
-    wanted = spoil(dynamo)
-    reported: list[Difference] = []
-    options = CompareOptions(retry_policy=HASTY, transform=made.definition)
-    compare_export(pieces, dynamo.found("copy"), options, reported.append, item_count=ITEMS)
-    assert {named(each.key): each.kind for each in reported} == wanted
-
-
-def test_an_export_that_cannot_be_read_ends_the_comparison(dynamo):
-    made = steps_of(*RENAMED)
-    pair(dynamo, made, [item(number) for number in range(20)])
-
-    def broken() -> Iterator[list[bytes]]:
-        yield [item(number) for number in range(20)]
-        raise ExportDamaged("Cause.", "Next step.")
-
-    with pytest.raises(ExportDamaged):
-        compare_export(
-            broken, dynamo.found("copy"), CompareOptions(retry_policy=HASTY, transform=made.definition), item_count=20
-        )
 
 
 @pytest.mark.parametrize(("steps", "wanted"), [(RENAMED, set()), (TOLD, {"orders"})])

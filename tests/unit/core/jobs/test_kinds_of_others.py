@@ -75,17 +75,17 @@ class GlueRuns(SourceJobs):
         return replace(job, state="not_needed", result={"seen": made.table_id}) if made.whole else None
 
 
-def waited(kind: GlueRuns, jobs: list[Job], *then: Job, **others: JobKind) -> WaitResult:
+def waited(kind: GlueRuns, jobs: list[Job], *then: Job, told: list[str] | None = None, **others: JobKind) -> WaitResult:
     account = Account(AccountSpec("source", "eu-west-1", access_key="a", secret_key="b", account_id="111111111111"))
     items = [WaitItem(job.name, account, account, job, then) for job in jobs]
-    lines: list[str] = []
+    lines: list[str] = [] if told is None else told
     now = SimpleNamespace(seconds=0.0)
 
     def sleep(seconds: float) -> None:
         now.seconds += max(seconds, 0.001)
 
     wait = Waiter({"glue": kind, **others}, progress=lines.append, clock=lambda: now.seconds, sleep=sleep).wait
-    result = wait(items, 600)
+    result = wait(items, 6000)
     assert lines[-1].startswith("runs ")
     return result
 
@@ -209,3 +209,25 @@ def test_a_refused_call_is_explained_by_the_account() -> None:
 def test_a_kind_explains_its_failed_jobs() -> None:
     failed = ended_with(run_of("orders", "a", 1), ExportFailed("No.", "Again."))
     assert str(GlueRuns().explain(failed, None)) == "orders: No. Again."
+
+
+class Long(GlueRuns):
+    """Runs that take minutes, each as many as its table's name says."""
+
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
+        """Ends when its minutes are over."""
+        yield Pause(replace(item.job, state="running"), "time", 60.0 * int(item.name))
+        return replace(item.job, state="completed", result={"table_id": item.name})
+
+
+@pytest.mark.parametrize(("tables", "told"), [(10, False), (14, True)])
+def test_the_slowest_of_many_tables_are_named_once_a_minute(tables: int, told: bool) -> None:
+    lines: list[str] = []
+    result = waited(Long(), [run_of(str(number + 3), "a", number) for number in range(tables)], told=lines)
+    slowest = [line for line in lines if line.startswith("slowest: ")]
+    assert bool(slowest) is told
+    assert len(slowest) < 10 and all(line.count("(run ") == 10 for line in slowest)
+    assert all(0 < len(line) < 400 for line in slowest)
+    # From when to when each was waited for.
+    assert set(result.spans) == {str(number + 3) for number in range(tables)}
+    assert all(begin and begin <= end for span in result.spans.values() for begin, end in span.values())

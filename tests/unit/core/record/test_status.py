@@ -16,7 +16,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record import 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.attributes import to_attribute
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import FILL
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.status import rows
-from ansible_collections.tableferry.aws.plugins.module_utils.core.report import status_table
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.text import status_table
 
 from .two import KEY, SOURCE, Aws, Controller
 

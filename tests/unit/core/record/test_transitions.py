@@ -408,17 +408,6 @@ class TestRefusals:
             with pytest.raises(errors.StepNotAllowed, match="glue"):
                 refused()
 
-    def test_a_merge_is_filled_when_all_its_parts_are(self):
-        moment = Moment("r1", NOW)
-        record = replace(
-            first(), parts={"a": Part("filled", 1), "b": Part("claimed", 1)}, state="filling", table_id="T1"
-        )
-        with pytest.raises(errors.StepNotAllowed, match="b"):
-            transitions.filled(record, moment, seen_table_id="T1", whole=True, evidence={}, data_as_of={})
-        record = transitions.part(record, moment, "b", Part("filled", 1))
-        assert transitions.filled(record, moment, seen_table_id="T1", whole=True, evidence={}, data_as_of={})
-        transitions.require_same(record, "m", "b")
-
     def test_a_newer_schema_is_refused(self):
         item = first().to_item()
         item["schema"] = {"N": "2"}

@@ -18,9 +18,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export
     plan_export,
     start_export,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from tests.unit.on_lab.recorded import Playbook, killed_where
 from tests.unit.on_lab.staged import BUCKET, Staged

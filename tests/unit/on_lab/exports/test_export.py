@@ -29,13 +29,13 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.failures import export_hint
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.filter import filter_attributes
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.recovery import read_recovery
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_place import ImportLoader
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.importing import (
     ImportOptions,
     plan_import,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from tests.unit.on_lab.in_process import failure
 from tests.unit.on_lab.staged import BUCKET, DESTINATION, REGION, SOURCE, Staged

@@ -16,7 +16,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.cleanu
     apply_cleanup,
     plan_cleanup,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import export_key
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.removal import remove
@@ -421,6 +421,37 @@ class TestCleaningUp:
         assert finish(second, {"two": behind}) == {"two": "migrated"}
         removed, left = self.clean(aws, 4, "one")
         assert (len(removed), left) == (1, [])
+
+    def test_the_last_destination_removes_the_export_that_another_one_left_for_it(self) -> None:
+        aws = world()
+        first, second = Playbook(aws, 1), Playbook(aws, 2, "there")
+        ahead, behind = start(first, "one"), start(second, "two")
+        assert finish(first, {"one": ahead}) == {"one": "migrated"}
+        assert self.clean(aws, 3, "one")[0] == []
+        assert finish(second, {"two": behind}) == {"two": "migrated"}
+        removed, left = self.clean(aws, 4, "two")
+        assert ([what.rpartition("/orders")[2] for what in removed], left) == (["!two/", "!one/"], [])
+        assert aws.objects("orders") == {}
+        assert migrate(aws, 5, "three") == {"three": "migrated"}
+        assert exports(aws) == 2
+
+    def test_of_another_destination_only_what_was_used_goes(self) -> None:
+        aws = world()
+        migrate(aws, 1, "one")
+        aws.advance(25 * 3600)
+        first = Playbook(aws, 2)
+        start(first, "three")  # its export is below its own prefix, and the next one's is another's
+        first.end()
+        migrate(aws, 3, "two")
+        (folder,) = {key.partition("/AWSDynamoDB/")[0] for key in aws.objects("orders!three")}
+        aws.put(f"{folder}/AWSDynamoDB/mine", b"x")
+        removed, left = self.clean(aws, 4, "two")
+        assert ([what.rpartition("/orders")[2] for what in removed], len(left)) == (["!two/"], 1)
+        assert migrate(aws, 5, "three") == {"three": "migrated"}
+        removed, _left = self.clean(aws, 6, "two")
+        assert [what.rpartition("/orders")[2] for what in removed] == ["!three/"]
+        assert [key.rpartition("/")[2] for key in aws.objects("orders!three")] == ["mine", "tableferry-probe"]
+        assert len(aws.objects("orders!one")) > 1
 
     def test_what_was_removed_serves_nobody_any_more(self) -> None:
         aws = world()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -15,18 +16,20 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.answers import KeyAttribute
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint, RetryPolicy
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import compare_sample, compare_tables
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing_exports import (
     compare_export,
-    compare_sample,
-    compare_tables,
+    sample_export,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyOptions, copy_items
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import CompareOptions, Difference
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.exported import Export, ExportedFile
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.repairing import (
     RepairOptions,
     RepairResult,
     repair,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.repairing_exports import repair_by_export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import ItemTable, find_table
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.compiled import compiled
@@ -120,11 +123,19 @@ def test_a_spoilt_copy_is_found_and_mended(lab: RunningLab, definition: Definiti
     result = compare_tables(source, destination, options, differences.append)
     assert (result.missing, result.different, result.extra) == (1, 1, 1)
     exported: list[Difference] = []
-    items = [json.dumps(item(number)).encode() for number in range(ITEMS)]
-    compare_export(lambda: [items], destination, options, exported.append, item_count=ITEMS)
+    text = b"".join(b'{"Item":%s}\n' % json.dumps(item(number)).encode() for number in range(ITEMS))
+    export = Export("2026-11-29T12:00:00+00:00", (ExportedFile("a", ITEMS),), lambda key: [gzip.compress(text)])
+    compare_export(export, destination, options, exported.append)
     assert sorted(each.to_line() for each in exported if each.kind != "extra") == sorted(
         each.to_line() for each in differences if each.kind != "extra"
     )
     repairing = RepairOptions(delete_extra=True, retry_policy=HASTY, transform=definition)
     assert repair(source, destination, differences, repairing) == RepairResult(put=2, deleted=1)
     assert compare_tables(source, destination, options).equal
+    spoil(lab, destination)
+    lab.client("dynamodb", "source").put_item(TableName=source.name, Item={**item(1), "late": {"S": "x"}})
+    sampled: list[Difference] = []
+    sample = sample_export(export, destination, 400, options, sampled.append)
+    assert (sample.missing, sample.different, sample.extra, sample.one_way) == (1, 1, 1, False)
+    assert repair_by_export(export, destination, sampled, repairing) == RepairResult(put=2, deleted=1)
+    assert compare_export(export, destination, options).equal

@@ -16,15 +16,15 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export
     plan_export,
     start_export,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.group import round_bound
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_place import ImportLoader
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.importing import (
     ImportOptions,
     plan_import,
     start_import,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.group import round_bound
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from tests.unit.on_lab.in_process import failure
 from tests.unit.on_lab.staged import BUCKET, Staged

@@ -43,7 +43,7 @@ def verify_tables(
 def repair_differences(
     source: Account, destination: Account, options: VerifyOptions, *_more: Any, **about: Any
 ) -> RepairResult:
-    del about["bounds"], about["racing"], about["record"]
+    del about["bounds"], about["racing"], about["record"], about["export"]
     require_repairable(source, destination, options, about.pop("migration_id"), **about)
     here, there = items_of(source, options.source_table), items_of(destination, options.table)
     client, put = destination.client("dynamodb"), [item for key, item in here.items() if there.get(key) != item]

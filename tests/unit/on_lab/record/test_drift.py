@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import errors, report
+from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.change import Change
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, preview
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report import text
 from tests.unit.on_lab.in_process import Killed
 from tests.unit.on_lab.recorded import Playbook, killed_at, world
 from tests.unit.on_lab.staged import BUCKET, Staged
@@ -138,7 +139,7 @@ class TestWhatIsShown:
         settings = again.wait({"orders": begun}).ways["orders"][-1]
         (applied,) = settings.result["drift_applied"]
         assert (applied["before"], applied["after"]) == ({"team": "old"}, {"team": "shop"})
-        assert report.applied([{"name": "orders", "settings_applied": [applied]}]) == [
+        assert text.applied([{"name": "orders", "settings_applied": [applied]}]) == [
             "orders: tags: {'team': 'old'} -> {'team': 'shop'}"
         ]
         tags = {tag["Key"]: tag["Value"] for tag in copy.list_tags_of_resource(ResourceArn=arn)["Tags"]}
@@ -158,7 +159,7 @@ class TestWhatIsShown:
         drift = {change.what: (change.before, change.after) for change in begun.drift}
         assert drift == {"time_to_live": ("ends", None), "deletion_protection": (True, False)}
         assert (settings_of(begun).state, begun.settings, aws.mutating()) == ("not_needed", (), [])
-        lines = report.drifted([{"name": "orders", "settings_drift": settings_of(begun).result["drift"]}])
+        lines = text.drifted([{"name": "orders", "settings_drift": settings_of(begun).result["drift"]}])
         assert "orders: time_to_live: ends in the copy, none in the source" in lines
 
 

@@ -26,7 +26,11 @@ from tests.unit.on_lab.record.test_verbs import run, sides
 
 def entries(crossing: Crossing, names: Sequence[str], **options: Any) -> list[dict[str, Any]]:
     return [
-        {"name": f"host-{name}", **sides(crossing), "options": {"name": name, "bucket": BUCKET, **options}}
+        {
+            "name": f"host-{name}",
+            **sides(crossing),
+            "options": {"name": name, "bucket": BUCKET, "method": "s3", **options},
+        }
         for name in names
     ]
 

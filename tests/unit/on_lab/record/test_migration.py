@@ -13,16 +13,18 @@ from functools import partial
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import errors, report
+from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.cleanup import (
     CleanupOptions,
     apply_cleanup,
     plan_cleanup,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, filled_id, preview
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import record_table, removal
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report import text
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.row import row
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import (
     Records,
 )
@@ -213,7 +215,7 @@ class TestDone:
         assert (record.attempt, record.state, len(aws.jobs("export"))) == (2, "done", 2)
         note = f"the copy of {first.data_as_of['to']} had been deleted; made again"
         assert (list(first.notes), list(judged.notes)) == ([], [note])
-        assert report.noted([report.row("orders", "s3", judgement=judged.to_dict())]) == [f"orders: {note}"]
+        assert text.noted([row("orders", "s3", judgement=judged.to_dict())]) == [f"orders: {note}"]
         assert list(Playbook(aws, 4).migrate()["orders"].notes) == []
 
     def test_a_source_that_was_made_anew_is_said(self) -> None:

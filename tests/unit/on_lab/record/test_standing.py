@@ -20,7 +20,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease i
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Record, table_key
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.status import Wanted
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
-from ansible_collections.tableferry.aws.plugins.module_utils.core.report import status_table
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.text import status_table
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.source_jobs import look_at_sources
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.standing import look_around
 from tests.unit.on_lab.in_process import Killed

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import random
 from base64 import b64encode
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -200,17 +201,22 @@ def plan_for(
     return plan, copy
 
 
+def as_job(crossing: Crossing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process has what an engine gives a job."""
+    keys = crossing.lab.landscape["accounts"]["destination"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["access_key"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys["secret_key"])
+    monkeypatch.setenv("AWS_ENDPOINT_URL", crossing.lab.endpoint_url)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", crossing.region)
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_each_step_alone(
     step: str, crossing: Crossing, files: tuple[ExportedFile, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = definition(step)
     plan, copy = plan_for(crossing, files, given, f"task-{step}")
-    keys = crossing.lab.landscape["accounts"]["destination"]
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["access_key"])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys["secret_key"])
-    monkeypatch.setenv("AWS_ENDPOINT_URL", crossing.lab.endpoint_url)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", crossing.region)
+    as_job(crossing, monkeypatch)
     for message in begin(planned(crossing, plan), plan.run, 3).messages():
         write_share(message)
     made, counts = by_direct(crossing, given, f"direct-{step}")
@@ -275,3 +281,65 @@ def test_all_steps_on_emr(
     ended = emr_run(crossing, release, package, plan, parameters)
     assert ended.state == "SUCCESS", ended.message
     hold(crossing, plan, copy, together)
+
+
+def to_objects(crossing: Crossing, files: tuple[ExportedFile, ...], given: Definition, name: str) -> JobPlan:
+    """The plan of a job that writes to objects."""
+    plan, _unused = plan_for(crossing, files, given, name)
+    folder = f"tableferry/default/export/1/eu-west-1/t/AWSDynamoDB/spark-{name}/data/"
+    return replace(plan, table_id="", dynamodb_url="", objects=folder)
+
+
+def test_a_run_takes_up_the_files_without_object_or_result(
+    crossing: Crossing, files: tuple[ExportedFile, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_job(crossing, monkeypatch)
+    plan = to_objects(crossing, files, definition("drop"), "left")
+    assert len(files) >= 3
+
+    def left() -> list[str]:
+        return sorted(file.key for task in begin(planned(crossing, plan), plan.run, 2).tasks for file in task)
+
+    assert left() == sorted(file.key for file in files)
+    for message in begin(planned(crossing, plan), plan.run, 2).messages():
+        write_share(message)
+    assert left() == []
+    before = results(crossing, plan)
+    versions = {file.key: crossing.s3.head_object(Bucket=BUCKET, Key=plan.object_key(file)) for file in files}
+    crossing.s3.delete_object(Bucket=BUCKET, Key=plan.object_key(files[0]))
+    crossing.s3.delete_object(Bucket=BUCKET, Key=plan.result_key(files[1]))
+    assert left() == sorted([files[0].key, files[1].key])
+    for message in begin(planned(crossing, plan), plan.run, 2).messages():
+        write_share(message)
+    assert left() == []
+    assert results(crossing, plan) == before
+    for file in files[1:]:  # written once
+        now = crossing.s3.head_object(Bucket=BUCKET, Key=plan.object_key(file))
+        assert now["LastModified"] == versions[file.key]["LastModified"]
+        assert now["ETag"].strip('"') == before[file.key].etag
+
+
+def test_all_steps_to_objects_that_are_imported(
+    spark: None,
+    crossing: Crossing,
+    files: tuple[ExportedFile, ...],
+    package: Package,
+    together: tuple[dict[str, bytes], Item],
+) -> None:
+    """With ``end: import`` the same items, and the same counts: what is imported is what would have been written."""
+    plan = to_objects(crossing, files, definition(*STEPS), "imported")
+    ended = GlueRun(crossing, "5.1", package, plan).ended()
+    assert (ended.state, ended.message) == ("SUCCEEDED", "")
+    made, counts = together
+    assert added_up(results(crossing, plan)) == counts
+    dynamodb = crossing.lab.client("dynamodb", "destination")
+    arn = dynamodb.import_table(
+        S3BucketSource={"S3Bucket": BUCKET, "S3KeyPrefix": plan.objects},
+        InputFormat="DYNAMODB_JSON",
+        InputCompressionType="GZIP",
+        TableCreationParameters={"TableName": "from-objects", **on_demand(("id", "S"))},
+    )["ImportTableDescription"]["ImportArn"]
+    crossing.lab.advance(1000)
+    description = dynamodb.describe_import(ImportArn=arn)["ImportTableDescription"]
+    assert (description["ImportStatus"], description["ImportedItemCount"]) == ("COMPLETED", counts["written"])
+    assert scanned(item_table(crossing, "destination", "from-objects")) == made

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
+import signal
 import subprocess
+import time
 from base64 import b64encode
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,10 +25,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transfor
 from ansible_collections.tableferry.aws.plugins.module_utils.spark.package import Package, script
 from ansible_collections.tableferry.aws.plugins.module_utils.spark.plan import JobPlan
 from demo.tables import on_demand
+from lab.controller import tree
 from lab.spark.engine import Engine, engine, java, python, settings
 from tests.unit.core.items.strategies import to_bytes
 from tests.unit.on_lab.conftest import BUCKET, Crossing
-from tests.unit.on_lab.spark.jobs import emr_run, planned, results
+from tests.unit.on_lab.spark.jobs import SECONDS, added_up, emr_run, planned, results
 
 # Slots 1 each in two executors: JVMs with Python workers of their own, which share no memory with the driver.
 SEPARATE = "local-cluster[2,1,1024]"
@@ -84,16 +89,22 @@ def expected(plan: JobPlan) -> list[dict[str, dict[str, str]]]:
     ]
 
 
-@pytest.mark.parametrize(("version", "needs"), [("3.5.6", "spark"), ("4.1.1", "spark_4")])
-def test_the_package_loads_in_separate_executors(
-    version: str, needs: str, request: pytest.FixtureRequest, crossing: Crossing, package: Package, tmp_path: Path
-) -> None:
-    request.getfixturevalue(needs)
-    plan = made(crossing, f"executors-{version}", 4, 10)
-    (tmp_path / package.name).write_bytes(package.content)
-    (tmp_path / "script.py").write_text(BARE + script().decode().replace("from __future__ import annotations\n", ""))
+@dataclass(frozen=True)
+class Separate:
+    """A job whose executors are processes of their own: its ``command``, its ``environment``, and the ``home`` of its
+    Spark, below which they work."""
+
+    command: list[str]
+    environment: dict[str, str]
+    home: Path
+
+
+def separate(crossing: Crossing, package: Package, plan: JobPlan, version: str, directory: Path) -> Separate:
+    """The job of ``plan`` on Spark ``version``, with what it needs in ``directory``."""
+    (directory / package.name).write_bytes(package.content)
+    (directory / "script.py").write_text(BARE + script().decode().replace("from __future__ import annotations\n", ""))
     spark = engine(version)
-    home = home_of(spark, tmp_path)
+    home = home_of(spark, directory)
     (core,) = home.glob("jars/spark-core_*.jar")
     conf = {
         "spark.ui.enabled": "false",
@@ -104,10 +115,10 @@ def test_the_package_loads_in_separate_executors(
         "spark.scheduler.minRegisteredResourcesRatio": "1.0",
         "spark.scheduler.maxRegisteredResourcesWaitingTime": "240s",
     }
-    arguments = [*settings(conf), "--py-files", str(tmp_path / package.name), str(tmp_path / "script.py")]
+    arguments = [*settings(conf), "--py-files", str(directory / package.name), str(directory / "script.py")]
     archive = [f"-XX:SharedArchiveFile={spark.archive}", "-Xlog:disable"]
     keys = crossing.lab.landscape["accounts"]["destination"]
-    environment = spark.environment(tmp_path, spark.python, boto3=False) | {
+    environment = spark.environment(directory, spark.python, boto3=False) | {
         "SPARK_HOME": str(home),
         "SPARK_SCALA_VERSION": core.name.partition("_")[2].partition("-")[0],
         "JAVA_HOME": str(Path(java()).resolve().parents[1]),
@@ -116,19 +127,59 @@ def test_the_package_loads_in_separate_executors(
         "AWS_DEFAULT_REGION": crossing.region,
         "AWS_ENDPOINT_URL": crossing.lab.endpoint_url,
     }
+    arguments += ["--plan", planned(crossing, plan), "--run", plan.run]
+    return Separate(spark.command(directory, SEPARATE, arguments, archive), environment, home)
+
+
+@pytest.mark.parametrize(("version", "needs"), [("3.5.6", "spark"), ("4.1.1", "spark_4")])
+def test_the_package_loads_in_separate_executors(
+    version: str, needs: str, request: pytest.FixtureRequest, crossing: Crossing, package: Package, tmp_path: Path
+) -> None:
+    request.getfixturevalue(needs)
+    plan = made(crossing, f"executors-{version}", 4, 10)
+    job = separate(crossing, package, plan, version, tmp_path)
     done = subprocess.run(
-        spark.command(tmp_path, SEPARATE, [*arguments, "--plan", planned(crossing, plan), "--run", plan.run], archive),
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
+        job.command, env=job.environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(list(home.glob(f"work/*/*/{package.name}"))) >= 2  # each executor got the package
+    assert len(list(job.home.glob(f"work/*/*/{package.name}"))) >= 2  # each executor got the package
     assert crossing.items("destination", plan.table) == expected(plan)
     assert set(results(crossing, plan)) == {file.key for file in plan.files}
+
+
+def executors(job: int) -> list[int]:
+    """The process ids of the executors of a job."""
+    lines = {pid: Path(f"/proc/{pid}/cmdline") for pid in tree(job)}
+    return [
+        pid for pid, line in lines.items() if line.exists() and b"CoarseGrainedExecutorBackend" in line.read_bytes()
+    ]
+
+
+@pytest.mark.usefixtures("spark")
+def test_a_job_goes_on_when_an_executor_is_lost_while_it_writes(
+    crossing: Crossing, package: Package, tmp_path: Path
+) -> None:
+    # 2 tasks at 8 items a second each: the whole takes half a minute, the first files a few seconds.
+    plan = made(crossing, "lost", 60, 8, rate=16.0)
+    job = separate(crossing, package, plan, "3.5.6", tmp_path)
+    with (
+        (tmp_path / "output").open("w+") as output,
+        subprocess.Popen(job.command, env=job.environment, cwd=tmp_path, stdout=output, stderr=output) as process,
+    ):
+        end = time.monotonic() + SECONDS
+        while not results(crossing, plan) and process.poll() is None:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        before = results(crossing, plan)
+        lost, _other = executors(process.pid)
+        os.kill(lost, signal.SIGKILL)
+        assert process.wait(SECONDS) == 0, (tmp_path / "output").read_text()[-4000:]
+    assert 0 < len(before) < len(plan.files)
+    assert len(list(job.home.glob("work/*/*"))) == 3  # another one took the place of the one that was lost
+    assert crossing.items("destination", plan.table) == expected(plan)
+    after = results(crossing, plan)
+    assert {key: result.written for key, result in after.items()} == {file.key: file.items for file in plan.files}
+    assert added_up(after)["read"] == 60 * 8
 
 
 @pytest.mark.usefixtures("spark")

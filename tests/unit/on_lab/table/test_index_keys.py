@@ -19,11 +19,11 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import ImportFailed, InvalidInput
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.failures import import_hint
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.failures import import_hint
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, preview, start, wait_for
 from tests.unit.on_lab.conftest import Crossing
 from tests.unit.on_lab.staged import BUCKET, Staged

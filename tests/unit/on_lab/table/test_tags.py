@@ -18,7 +18,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export
     plan_export,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.recovery import RECOVERY_TAG
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import comparison
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table import ownership
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from .paths import Path
 from .schemas import TableSchemas
-from .values import SCALARS
+from .values import SCALARS, SETS
 
 UNLIMITED = 1 << 62
 MIXED = "one of two types"
@@ -28,8 +28,9 @@ class Known:
     ``kind`` is its type where it is there, "" for any, MIXED for one of two. ``sure``: every item has it; ``absent``:
     none. ``checked``: a function wrote it, so only the items show what it is. ``keys`` are the source's key attributes
     that it is made of, None where it is made of other attributes too. ``apart`` are those of them that can be told from
-    it: other values make another one. ``most`` is how many bytes it has at most, where it is not empty; ``step`` the
-    last step that wrote it.
+    it: other values make another one. ``most`` is how many bytes it has at most, where it is not empty; ``head`` the
+    constant text that it begins with, "" for none; ``step`` the last step that wrote it, ``kind_by`` the one by which
+    it has its type, ``sure_by`` the one by which it is there or possibly is not.
     """
 
     kind: str = ""
@@ -39,25 +40,33 @@ class Known:
     keys: frozenset[str] | None = None
     apart: frozenset[str] = _NO_KEYS
     most: int = UNLIMITED
+    head: str = ""
     step: int = 0
+    kind_by: int = 0
+    sure_by: int = 0
 
 
 UNKNOWN = Known()
 
 
-def constant_of(kind: str) -> Known:
-    """What is known of a constant."""
-    return Known(kind, sure=True, keys=_NO_KEYS)
+def _absent_by(step: int) -> Known:
+    return Known(absent=True, keys=_NO_KEYS, step=step, kind_by=step, sure_by=step)
+
+
+def constant_of(kind: str, head: str = "") -> Known:
+    """What is known of a constant, which is ``head`` where it is a text."""
+    return Known(kind, sure=True, keys=_NO_KEYS, head=head)
 
 
 class Flow:
     """The attributes after the steps so far. ``where`` has for each key attribute of the source its name now, None
-    where it was dropped; ``doubtful`` those that were renamed and whose name was then written again."""
+    where it was dropped; ``doubtful`` those that were renamed and whose name was then written again, with the step that
+    did it."""
 
     def __init__(self, source: TableSchemas, destination_names: Iterable[str] = (), others: Iterable[str] = ()) -> None:
         """``others`` are attributes that are followed too, and are no keys."""
         self.where: dict[str, str | None] = {}
-        self.doubtful: set[str] = set()
+        self.doubtful: dict[str, int] = {}
         self._given = frozenset(destination_names)
         self._known: dict[str, Known] = {}
         self._other = UNKNOWN
@@ -99,26 +108,36 @@ class Flow:
         )
 
     def write(self, name: str, known: Known) -> None:
-        """The step leaves ``known`` under this name."""
+        """The step leaves ``known``, another value than before, under this name."""
+        self._leave(name, replace(known, kind_by=self.step, sure_by=self.step))
+
+    def _leave(self, name: str, known: Known) -> None:
         self._known[name] = replace(known, step=self.step)
         if name not in self.where or name in self.where.values():  # a key attribute stands there, and stays one
             return
         if self.where[name] is None:
             self.where[name] = name
         else:
-            self.doubtful.add(name)
+            self.doubtful.setdefault(name, self.step)
 
     def change(self, path: Path, made: Callable[[Known], Known]) -> None:
         """The step makes another value of what stands at ``path``."""
         known = self.of(path.name)
         if known.absent:
             return
-        self.write(path.name, made(known) if path.is_attribute else replace(known, apart=_NO_KEYS, keys=None))
+        after = made(known) if path.is_attribute else replace(known, apart=_NO_KEYS, keys=None, head="")
+        self._leave(path.name, self._compared(after, known))
+
+    def _compared(self, known: Known, before: Known) -> Known:
+        """``known`` of a value that was ``before``: of what is as it was, the step that made it so stays."""
+        alike = known.kind == before.kind or {known.kind, before.kind} <= SETS.keys()  # neither is a key's
+        kind_by = before.kind_by if alike else self.step
+        return replace(known, kind_by=kind_by, sure_by=before.sure_by if known.sure == before.sure else self.step)
 
     def drop(self, name: str) -> None:
         """No item has the attribute any more."""
-        self._known[name] = Known(absent=True, keys=_NO_KEYS, step=self.step)
-        self.doubtful.discard(name)
+        self._known[name] = _absent_by(self.step)
+        self.doubtful.pop(name, None)
         for key, now in self.where.items():
             if now == name:
                 self.where[key] = None
@@ -137,7 +156,7 @@ class Flow:
                 continue
             known = moving if moving.sure else _either(moving, self.of(name))  # what is missing is not moved
             if old in followed:
-                self._known[name] = replace(known, step=self.step)
+                self._known[name] = replace(self._compared(known, moving), step=self.step)
             else:
                 self.write(name, known)
 
@@ -148,7 +167,7 @@ class Flow:
             self.drop(name)
         for name in left:
             self._known.setdefault(name, self._other)
-        self._other = Known(absent=True, keys=_NO_KEYS, step=self.step)
+        self._other = _absent_by(self.step)
 
     def ask(self, name: str, sure: bool) -> None:
         """A function makes of the attribute what it likes; ``sure`` where the items will show that it is there."""
@@ -156,7 +175,7 @@ class Flow:
 
     def ask_all(self) -> None:
         """A function makes of the item what it likes. Key attributes are taken to stay where they are."""
-        self._other = Known(sure=True, checked=True, step=self.step)
+        self._other = Known(sure=True, checked=True, step=self.step, kind_by=self.step, sure_by=self.step)
         self._known = dict.fromkeys(self._known, self._other)
 
 
@@ -174,4 +193,4 @@ def _either(one: Known, other: Known) -> Known:
 def changed(known: Known, kind: str, *, apart: bool = False, most: int = UNLIMITED) -> Known:
     """``known`` after a change to the type ``kind``; ``apart`` where it makes two values of two."""
     kept = known.apart if apart and known.kind in SCALARS else _NO_KEYS
-    return replace(known, kind=kind, apart=kept, most=most)
+    return replace(known, kind=kind, apart=kept, most=most, head="")

@@ -60,6 +60,7 @@ def _function(named: Any, context: Context) -> Callable[[Item], Any]:
         raise context.refuse("there is no such file", file, "Correct the file's name, or create it.")
     module = types.ModuleType("transform_functions")
     module.__file__ = file
+    module.__dict__["print"] = _print
     try:
         exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
     except SyntaxError as error:
@@ -72,6 +73,13 @@ def _function(named: Any, context: Context) -> Callable[[Item], Any]:
     if not callable(function):
         raise context.refuse(f"the file has no function {name}", file, "Correct the function's name, or define it.")
     return function  # type: ignore[no-any-return]
+
+
+def _print(*values: object, file: Any = None, **options: Any) -> None:
+    """What ``print`` is in the user's file: it writes where it is told to, else nowhere. Items would stand in Ansible's
+    output, and in logs of Spark's workers."""
+    if file is not None:
+        print(*values, file=file, **options)
 
 
 def _line(error: BaseException, file: str) -> str:

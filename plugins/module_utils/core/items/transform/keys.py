@@ -59,7 +59,8 @@ class KeysAfter:
 
     ``destination`` has the table's key and the indexes that stay; ``lost`` the others by their names, with the reason;
     ``apart`` says that two items of the source never become one. ``of_keys``: the destination's key is made of the
-    source's key alone, by the steps ``makers``.
+    source's key alone, by the steps ``makers``. ``heads`` are the constant texts that attributes of the table's key
+    begin with, in every item.
     """
 
     destination: TableSchemas
@@ -68,6 +69,7 @@ class KeysAfter:
     lost: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[KeyCheck, ...] = ()
     makers: tuple[Step, ...] = field(default=(), repr=False)
+    heads: Mapping[str, str] = field(default_factory=dict)
 
 
 def keys_after(definition: Definition, flow: Flow, steps: tuple[Step, ...]) -> KeysAfter:
@@ -102,10 +104,12 @@ class _Resolving:
                 f"{attribute.name}, a key of the destination, is made of more than the source's key",
                 "Make keys of keys alone, or let the source's stream have old images too: without these, a change"
                 " does not say under which key the item stands.",
+                self._flow.of(attribute.name).step,
             )
         indexes, lost = self._indexes(table)
         destination = TableSchemas(table, indexes)
-        return KeysAfter(destination, apart, of_keys, lost, tuple(self._checks(destination)), makers)
+        heads = {each.name: known.head for each in table.attributes if (known := self._flow.of(each.name)).head}
+        return KeysAfter(destination, apart, of_keys, lost, tuple(self._checks(destination)), makers, heads)
 
     def _followed_table(self) -> KeySchema:
         """The table's key as the steps have changed it."""
@@ -116,6 +120,7 @@ class _Resolving:
                     attribute.name,
                     f"it drops {attribute.name}, a key attribute of the table",
                     "Keep it, or give the destination's key in destination_key.",
+                    self._flow.of(attribute.name).step,
                 )
             if attribute.name in self._flow.doubtful:
                 raise self._refused(
@@ -123,6 +128,7 @@ class _Resolving:
                     f"it writes {attribute.name} after the key attribute of that name was renamed to"
                     f" {self._flow.where[attribute.name]}, so it cannot be told which of the two is the key",
                     NAME_KEY,
+                    self._flow.doubtful[attribute.name],
                 )
         return self._followed(schema)
 
@@ -131,11 +137,15 @@ class _Resolving:
 
         def now(attribute: KeyAttribute) -> KeyAttribute:
             name = str(self._flow.where[attribute.name])
-            kind = self._flow.of(name).kind
+            known = self._flow.of(name)
+            kind = known.kind
             if kind and kind not in SCALARS:
                 shown = "more than one type" if kind == MIXED else f"the type {kind}"
                 raise self._refused(
-                    name, f"{name} gets {shown}, and as a key attribute it must be S, N or B", "Choose another form."
+                    name,
+                    f"{name} gets {shown}, and as a key attribute it must be S, N or B",
+                    "Choose another form.",
+                    known.kind_by,
                 )
             return KeyAttribute(name, kind or attribute.type)
 
@@ -155,6 +165,7 @@ class _Resolving:
                     attribute.name,
                     f"{attribute.name} has the type {known.kind}, and as a key attribute it must have {attribute.type}",
                     "Cast it, or correct the type in destination_key.",
+                    known.kind_by,
                 )
             if not known.sure:
                 raise self._refused(
@@ -162,10 +173,11 @@ class _Resolving:
                     f"{attribute.name}, a key attribute of the destination, is possibly left unset",
                     f"Make it of attributes that each item has, or keep only such items before: keep_if with"
                     f" attribute_type, of {attribute.name} or of what it is made of.",
+                    known.sure_by,
                 )
 
-    def _refused(self, name: str, cause: str, next_step: str) -> Exception:
-        number = self._flow.of(name).step
+    def _refused(self, name: str, cause: str, next_step: str, number: int) -> Exception:
+        """The error that blames the step of that number."""
         return invalid(number, self._kinds.get(number, ""), cause, next_step, name)
 
     # Indexes

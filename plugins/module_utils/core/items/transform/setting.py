@@ -37,7 +37,8 @@ def set_values(options: Any, context: Context) -> Step:
         else:
             value = _constant(given, name, context)
         constants.append((name, Raw(joined(value))))
-        before.append((name, constant_of(parts_of(value)[0])))
+        kind, content = parts_of(value)
+        before.append((name, constant_of(kind, content if kind == "S" else "")))
     names = [name for name, _known_now in before]
     if len(set(names)) < len(names):
         raise context.refuse("it is set twice", next(name for name in names if names.count(name) > 1))
@@ -120,7 +121,9 @@ def _known(name: str, text: Text, context: Context) -> Known | None:
         keys = None if keys is None or part.keys is None else keys | part.keys
     apart = parts[0].apart if len(parts) == 1 and parts[0].kind in ("S", "N") else frozenset()
     if all(part.sure and part.kind in ("S", "N") for part in parts):
-        return Known("S", sure=True, keys=keys, apart=apart)
+        # Where it begins with a value, it begins as that value does.
+        head = text.start + parts[0].head
+        return Known("S", sure=True, keys=keys, apart=apart, head=head)
     old = context.flow.of(name)  # which stays where something is missing
     return Known("S" if old.absent or old.kind == "S" else MIXED if old.kind else "")
 

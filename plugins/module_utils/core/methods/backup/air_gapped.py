@@ -191,7 +191,7 @@ def _not_here(source: Account, error: Exception) -> FerryError:
     """Lists of Regions with air-gapped vaults contradict each other: AWS's answer decides (aws.md C7)."""
     if sdk.error_code(error) in aws_errors.BAD_BACKUP_REQUEST:
         return BackupNotPossible(
-            f"AWS does not create the air-gapped vault in {source.region}: {sdk.error_message(error).rstrip('.')}.",
+            f"AWS does not create the air-gapped vault in {source.region}: {sdk.told(error)}.",
             "Not every Region has air-gapped vaults: use another Region or the method s3.",
         )
     return source.explain(error, "making the air-gapped vault")

@@ -410,7 +410,7 @@ def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
     code = sdk.error_code(error)
     if code in BACKUP_REFUSED:
         return BackupNotPossible(
-            f"AWS refuses the backup: {sdk.error_message(error).rstrip('.')}.",
+            f"AWS refuses the backup: {sdk.told(error)}.",
             "Fix the cause AWS reports, then run again. The roles tableferry.aws.source_account and"
             " tableferry.aws.destination_account make the vaults, the roles and the settings.",
             table=job.name,

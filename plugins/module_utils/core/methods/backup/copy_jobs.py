@@ -283,7 +283,7 @@ def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
     code, message = sdk.error_code(error), sdk.error_message(error)
     if code in BACKUP_REFUSED:
         return BackupNotPossible(
-            f"AWS refuses the copy: {message.rstrip('.')}.",
+            f"AWS refuses the copy: {sdk.told(error)}.",
             hint(code, message, job.kind),
             table=job.name,
             details={"code": code},

@@ -17,6 +17,9 @@ from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
+from ...plan.facts import Between, TableFacts, Wishes
+from ...plan.forecast import Forecast
+from ...plan.prices import Prices
 from ...route import Route
 from ...steps.source_jobs import SourceJob
 from ...steps.standing import Filling
@@ -27,7 +30,9 @@ from ...table.replication import brought_along
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .backup_jobs import BackupKind, BackupOptions, PlannedBackup, plan_backup, start_backup
+from .between import read_between
 from .copy_jobs import CopyKind, RecoveryPointCopyOptions, copy_job, plan_copy
+from .forecast import forecast
 from .judge import judge_restore
 from .lost import running_in_source
 from .restore_jobs import RestoreKind, RestoreOptions, plan_restore, restore_job
@@ -45,6 +50,7 @@ class BackupMethod:
     resumes: ClassVar[bool] = False
     transforms: ClassVar[bool] = False
     loader: ClassVar[Loader | None] = None
+    compares_export: ClassVar[bool] = False
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {
         "backup": BackupKind,
         "copy": CopyKind,
@@ -95,7 +101,9 @@ class BackupMethod:
             as_made=as_restored,
         )
 
-    def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
+    def running_fill(
+        self, destination: Account, options: MigrationOptions, route: Route, there: TableDefinition | None
+    ) -> Job | None:
         """The restore of the route's source that makes the table, once AWS shows it in the making."""
         if there is None or not is_being_restored(destination, there, route):
             return None
@@ -108,6 +116,14 @@ class BackupMethod:
     def source_jobs(self, source: Account, tables: Collection[str]) -> Iterator[SourceJob]:
         """The backups and copies that run."""
         return running_in_source(source, tables)
+
+    def between(self, source: Account, destination: Account, wishes: Wishes) -> Between:
+        """Whether AWS Backup copies from the one to the other. Raises what Account.explain gives."""
+        return read_between(source, destination, wishes)
+
+    def forecast(self, facts: TableFacts, between: Between, prices: Prices) -> Forecast:
+        """Backup, copy and restore; see ``forecast.py``."""
+        return forecast(self.name, facts, between, prices)
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions

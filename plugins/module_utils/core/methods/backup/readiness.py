@@ -196,7 +196,7 @@ def judge_readiness(readiness: Readiness) -> Verdict:
         if readiness.air_gapped_name:
             problems += _air_gapped_problems(readiness)
         else:
-            problems += _between_problems(readiness, readiness.destination)
+            problems += between_problems(readiness, readiness.destination)
             problems += _destination_problems(readiness, readiness.destination)
             warnings += _copy_warnings(readiness, readiness.destination)
         problems += _role_problems(readiness.destination, "restore") if readiness.restore else ()
@@ -271,7 +271,8 @@ def _role_problems(side: BackupAccount, purpose: str) -> Iterator[Problem]:
         )
 
 
-def _between_problems(readiness: Readiness, destination: BackupAccount) -> Iterator[Problem]:
+def between_problems(readiness: Readiness, destination: BackupAccount) -> Iterator[Problem]:
+    """Why AWS Backup copies nothing from the source account to the destination, whatever stands in their vaults."""
     source = readiness.source
     if source.account_id == destination.account_id:
         yield Problem(

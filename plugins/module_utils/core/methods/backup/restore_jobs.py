@@ -296,7 +296,7 @@ def _refusal(destination: Account, job: Job, error: Exception) -> FerryError:
     code, message = sdk.error_code(error), sdk.error_message(error)
     if code in BACKUP_REFUSED:
         return BackupNotPossible(
-            f"AWS refuses the restore: {message.rstrip('.')}.",
+            f"AWS refuses the restore: {sdk.told(error)}.",
             hint(code, message, job.kind),
             table=job.name,
             details={"code": code},

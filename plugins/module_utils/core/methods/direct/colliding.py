@@ -11,14 +11,13 @@ from pathlib import Path
 
 from ...account import Account
 from ...data_plane import ItemChoices, item_table
-from ...errors import CollidingKeys
 from ...items.collisions import CollisionOptions, Collisions, find_collisions
 from ...items.permit import Bounds
 from ...items.private_files import expanded
 from ...items.throttle import to_rate
 from ...items.transform.definition import Definition
 from ...items.worker_count import at_work, workers_for
-from ...table.refused_items import where, write_refused
+from ...table.refused_items import colliding
 
 
 @at_work()
@@ -46,20 +45,8 @@ def require_no_collisions(found: Collisions, table: str, refused_path: str) -> N
     """Raises CollidingKeys where there are any. The first keys go to the file ``refused_path``."""
     if not found.count:
         return
-    entries = [
-        {"reason": "several items get this key", "key": each.key, "sources": list(each.sources)}
-        for each in found.examples
-    ]
-    written = write_refused(refused_path, entries) if refused_path else {}
-    keys = f"{found.count:,} keys" if found.count > 1 else "one key"
-    raise CollidingKeys(
-        f"The transform gives {keys} to several items each: {found.lost:,} of {found.read:,} items would be written"
-        f" over by others.{where(written)}",
-        "Correct the steps so that the key of each item stays apart, or set on_collision to any to let one of such"
-        " items win.",
-        table=table,
-        details={"count": found.count, "lost": found.lost, **written},
-    )
+    entries = [{"key": each.key, "sources": list(each.sources)} for each in found.examples]
+    raise colliding(found.count, found.lost, found.read, entries, table=table, path=refused_path)
 
 
 def _folder(path: str) -> Path | None:

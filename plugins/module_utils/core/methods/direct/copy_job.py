@@ -40,6 +40,7 @@ from ...items.worker_count import at_work, workers_for
 from ...jobs.job import Job
 from ...jobs.kind import Made, OwnWork, Steps, WaitItem, made_of, past_fence
 from ...jobs.tracking import Tracking
+from ...record.parts import is_later_part
 from ...record.record import DELETE, ITEMS
 from ...route import Route
 from ...steps.background import Workbench, bounds_of, percent
@@ -54,8 +55,10 @@ from ...steps.transforms import (
     time_of,
 )
 from ...table.creation import check_indexes
-from ...table.definition import AS_OF, TableDefinition
+from ...table.definition import TableDefinition
+from ...table.merged import require_same_shape
 from ...table.ownership import COPY_TAG, put_mark, put_tags
+from ...table.preview import items_to_write
 from ...table.quotas import check_quotas
 from ...table.refused_items import without_keys
 from ...table.transforming import TransformChoices, definition_for, require_transform
@@ -65,6 +68,8 @@ from .evidence import copied_by, counts_of, filled_by, mark_of, record_filled, r
 from .options import DirectOptions, option_values, options_of
 
 AT_ONCE = 4  # copies that one waiter makes at the same time
+UNSURE_PERCENT = 99.0  # the most that is shown by a count of items up to six hours old
+READ_BYTES = 4096  # that one read unit of a consistent scan reads; otherwise twice as many (aws.md H)
 
 
 @dataclass(frozen=True)
@@ -143,8 +148,11 @@ def plan_direct(
             require_usable(there.raw)
             result = {**done, "table_id": there.table_id, "table_arn": there.arn}
             return DirectPlan(replace(job, state="not_needed", pending_reason="", result=result), [], definition)
-        _require_without(there, options)
-        _require_shape(there, shape, options)
+        if record is not None and is_later_part(record.record):
+            require_same_shape(there, options.whole_shape(definition), options.table)
+        else:
+            _require_without(there, options)
+            _require_shape(there, shape, options)
     require_usable(definition.raw)
     try:
         _require_checkpoints(options)
@@ -152,7 +160,8 @@ def plan_direct(
         if there is None:
             raise
         raise error.of_made_table(there.table_id) from error
-    items = {"about": definition.item_count, "bytes": definition.size_bytes, "as_of": AS_OF}
+    reads = -(-definition.size_bytes // (READ_BYTES if options.items.consistent else 2 * READ_BYTES))
+    items = {**items_to_write(definition, shape), "read_units_about": reads}
     return DirectPlan(job, [*changes, Change(f"items of {options.table}", None, items, "billed")], definition)
 
 
@@ -177,8 +186,8 @@ def _require_shape(there: TableDefinition, shape: TableDefinition, options: Dire
         raise InvalidInput(
             f"The unfinished copy {there.name} has the key {', '.join(there.key_attributes)}, and the items that the"
             f" transform makes have the key {', '.join(shape.key_attributes)}.",
-            f"Delete the copy {there.name}, whose deletion protection is on, or set transform as it was; then run"
-            " again.",
+            f"Delete the copy {there.name}, whose deletion protection is on; or set transform as it was when the copy"
+            " was made, or leave it out if there was none. Then run again.",
             table=options.table,
         )
 
@@ -198,9 +207,10 @@ class DirectKind(OwnWork):
         options = options_of(job)
         definition = TableDefinition.read(source, options.table)
         begun = source.now().isoformat(timespec="seconds")
-        job = replace(job, state="running", pending_reason="", result={"start_time": begun})
+        job = replace(job, state="pending", pending_reason="waiter", result={"start_time": begun})
         if options.transform is not None:
             job = yield from self._kept_apart(source, job, options, options.transform, definition, record)
+        job = replace(job, state="running", pending_reason="")
         table = yield from make_table(
             source,
             destination,
@@ -366,9 +376,7 @@ def _copy(
 
     def show_progress(progress: CopyProgress) -> None:
         nonlocal shown
-        counts = progress.counts
-        share = percent(progress.segments_done, progress.segments)
-        shown = replace(job, result={**job.result, "items": counts.items, "bytes": counts.bytes, "percent": share})
+        shown = replace(job, result={**job.result, **so_far(progress, here.item_count)})
         show(shown)
 
     bounds = bounds_of(record, lambda: show(shown), writes=True)
@@ -390,7 +398,8 @@ def _copy(
         ),
         show_progress,
     )
-    counted = {"counted": count_items(there, lambda _: show(job), bounds)} if options.count else {}
+    own = there.only(record.record.heads if record is not None else {})
+    counted = {"counted": count_items(own, lambda _: show(job), bounds)} if options.count else {}
     _require_made(item_table(destination, options.made_table, bounds), job)
     return replace(
         job,
@@ -404,6 +413,15 @@ def _copy(
             "end_time": destination.now().isoformat(timespec="seconds"),
         },
     )
+
+
+def so_far(progress: CopyProgress, items_about: int) -> dict[str, Any]:
+    """What a copy shows of its ``progress``: its percentage by the segments that are done, or by the items of about so
+    many, whichever is more: a segment may be half of the table, and the description of a table six hours old."""
+    counts = progress.counts
+    by_items = min(percent(counts.read or counts.items, items_about), UNSURE_PERCENT)
+    share = max(percent(progress.segments_done, progress.segments), by_items)
+    return {"items": counts.items, "bytes": counts.bytes, "percent": share, "items_about": items_about}
 
 
 def _require_made(table: ItemTable, job: Job) -> None:

@@ -16,6 +16,9 @@ from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
+from ...plan.facts import Between, TableFacts, Wishes
+from ...plan.forecast import Forecast
+from ...plan.prices import Prices
 from ...route import Route
 from ...steps.source_jobs import SourceJob
 from ...steps.standing import Filling
@@ -23,12 +26,13 @@ from ...table.definition import TableDefinition
 from ...table.own_apis import Tags
 from ...table.preview import as_created
 from ...table.replication import kept_by_copy, left_by_copy
+from ...table.transforming import may_be_refused
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .copy_job import DirectKind, DirectPlan, plan_direct
+from .forecast import forecast
 from .judge import judge_direct
 from .options import DirectOptions
-from .sample import transform_changes
 
 
 class DirectMethod:
@@ -42,6 +46,7 @@ class DirectMethod:
     resumes: ClassVar[bool] = True
     transforms: ClassVar[bool] = True
     loader: ClassVar[Loader | None] = None
+    compares_export: ClassVar[bool] = False
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"direct": DirectKind}
 
     def start(
@@ -49,6 +54,8 @@ class DirectMethod:
     ) -> ItemJobs:
         """The copy planned; the waiter makes it. Raises what plan_direct raises."""
         plan = _planned(source, destination, options, record)
+        if may_be_refused(options.transform, plan.definition):
+            plan.changes.clear()  # not before the items were looked at: the waiter says when it has made the table
         return _jobs(plan, plan.job, left_by_copy(plan.definition) if plan.job.open else ())
 
     def preview(
@@ -56,11 +63,11 @@ class DirectMethod:
     ) -> ItemJobs:
         """The copy foreseen. Raises what plan_direct raises."""
         plan = _planned(source, destination, options, record)
-        if plan.job.open and options.transform is not None:
-            plan.changes.extend(transform_changes(source, plan.definition, options.transform))
         return _jobs(plan, plan.job.foreseen, left_by_copy(plan.definition, source) if plan.job.open else ())
 
-    def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
+    def running_fill(
+        self, destination: Account, options: MigrationOptions, route: Route, there: TableDefinition | None
+    ) -> Job | None:
         """None: a direct copy runs in a process of ours alone."""
         return None
 
@@ -71,6 +78,14 @@ class DirectMethod:
     def source_jobs(self, source: Account, tables: Collection[str]) -> Iterator[SourceJob]:
         """None, as ``running_fill``."""
         return iter(())
+
+    def between(self, source: Account, destination: Account, wishes: Wishes) -> Between:
+        """Nothing that a table does not say."""
+        return Between()
+
+    def forecast(self, facts: TableFacts, between: Between, prices: Prices) -> Forecast:
+        """A copy through this machine; see ``forecast.py``."""
+        return forecast(self.name, facts, between, prices)
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions

@@ -45,6 +45,10 @@ class DirectOptions:
         """The table to create for the source table ``definition``."""
         return made_shape(definition, self.transform, (*self.indexes_after, *self.leave_indexes))
 
+    def whole_shape(self, definition: TableDefinition) -> TableDefinition:
+        """The table with the indexes that it gets as settings."""
+        return made_shape(definition, self.transform, self.leave_indexes)
+
 
 def option_values(options: DirectOptions) -> dict[str, Any]:
     """The options as JSON-safe data, for the request of a job."""

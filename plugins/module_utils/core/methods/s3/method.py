@@ -16,10 +16,18 @@ from ...exports.export import ExportKind, ExportPlan, plan_export, start_export
 from ...exports.keys import undescribed
 from ...exports.loading import Loader
 from ...exports.lost import running_exports
+from ...imports.import_place import ImportLoader
+from ...imports.import_request import ImportOptions, untagged
+from ...imports.importing import ImportKind, import_job, plan_import
+from ...imports.judge import judge_import
+from ...imports.lost import fillings, running_import
 from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
+from ...plan.facts import Between, TableFacts, Wishes
+from ...plan.forecast import Forecast
+from ...plan.prices import Prices
 from ...route import Route
 from ...steps.source_jobs import SourceJob
 from ...steps.standing import Filling
@@ -29,11 +37,7 @@ from ...table.quotas import check_quotas
 from ...table.replication import brought_along
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
-from .import_place import ImportLoader
-from .import_request import ImportOptions, untagged
-from .importing import ImportKind, import_job, plan_import
-from .judge import judge_import
-from .lost import fillings, running_import
+from .forecast import forecast
 
 LONGEST_WAY = 86400  # seconds that an export may wait on the way to its import, whatever its age when it was chosen
 
@@ -49,6 +53,7 @@ class S3Method:
     resumes: ClassVar[bool] = False
     transforms: ClassVar[bool] = False
     loader: ClassVar[Loader | None] = ImportLoader()
+    compares_export: ClassVar[bool] = False
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"export": ExportKind, "import": ImportKind}
 
     def start(
@@ -93,9 +98,12 @@ class S3Method:
             (*brought_along(exported.definition), *untagged(destination), *seen),
         )
 
-    def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
-        """The import from the route's staging prefix that runs."""
-        return running_import(destination, route)
+    def running_fill(
+        self, destination: Account, options: MigrationOptions, route: Route, there: TableDefinition | None
+    ) -> Job | None:
+        """The import from the route's staging prefix that runs; none of what a job has changed."""
+        job = running_import(destination, route)
+        return None if job is None or job.request["export"].get("changed") else job
 
     def fillings(self, destination: Account) -> Iterator[Filling]:
         """The imports of what was staged."""
@@ -104,6 +112,14 @@ class S3Method:
     def source_jobs(self, source: Account, tables: Collection[str]) -> Iterator[SourceJob]:
         """The exports that run into our prefixes."""
         return running_exports(source, tables)
+
+    def between(self, source: Account, destination: Account, wishes: Wishes) -> Between:
+        """Nothing that a table does not say."""
+        return Between()
+
+    def forecast(self, facts: TableFacts, between: Between, prices: Prices) -> Forecast:
+        """Export and import; see ``forecast.py``."""
+        return forecast(self.name, facts, between, prices)
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions

@@ -17,8 +17,8 @@ from ...account import Account
 from ...statements.role import RoleOptions
 from ...statements.role_policy import Allowed
 from ...statements.statement import OurStatement
-from .delivery import FOLDER
-from .permissions import KEY_ACTIONS, LOG_ACTIONS, LOG_GROUPS, ROLE, SERVICES, role_arn
+from .delivery import folder_of
+from .permissions import CHANGED_ITEMS, KEY_ACTIONS, LOG_ACTIONS, LOG_GROUPS, ROLE, SERVICES, role_arn
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def job_role(account: Account, access: SparkAccess) -> RoleOptions:
 
 
 def statements(account: Account, bucket: str, tables: Sequence[str]) -> tuple[Allowed, ...]:
-    """What the role may do: read what was staged, write below its own folder and into the tables."""
+    """What the role may do: read what was staged, write below its own folder and into the tables, and
+    changed items beside the exports."""
     arn, every = f"arn:{account.partition}:s3:::{bucket}", account.table_arn("*")
     named = tuple(account.table_arn(name) for name in sorted(set(tables)))
     domain = "amazonaws.com.cn" if account.partition == "aws-cn" else "amazonaws.com"
@@ -70,7 +71,8 @@ def statements(account: Account, bucket: str, tables: Sequence[str]) -> tuple[Al
     logs = f"arn:{account.partition}:logs:{account.region}:{account.account_id}:{LOG_GROUPS}"
     return (
         Allowed("Staged", ("s3:GetObject",), (f"{arn}/tableferry/*",)),
-        Allowed("Results", ("s3:PutObject",), (f"{arn}/{FOLDER}work/*",)),
+        Allowed("Results", ("s3:PutObject",), (f"{arn}/{folder_of(account)}work/*",)),
+        Allowed("Changed", ("s3:PutObject",), (f"{arn}/{CHANGED_ITEMS}",)),
         Allowed("Buckets", ("s3:ListBucket",), (arn,), {"StringLike": {"s3:prefix": "tableferry/*"}}),
         Allowed("Tables", ("dynamodb:BatchWriteItem", "dynamodb:DescribeTable"), named or (every,), every=every),
         # Those of tables and of the bucket, whose own policies decide too.
@@ -85,6 +87,6 @@ def uses(account: Account, access: SparkAccess) -> dict[str, str]:
     partition, place = account.partition, f"{account.region}:{account.account_id}"
     return {
         "role": f"{role_arn(account)}#{inline_name(account)}",
-        "objects": f"arn:{partition}:s3:::{access.bucket}#spark",
+        "objects": f"arn:{partition}:s3:::{access.bucket}/{folder_of(account)}#spark",
         "jobs": f"arn:{partition}:glue:{place}:job/tableferry-{access.migration_id}#jobs",
     }

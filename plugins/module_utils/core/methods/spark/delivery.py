@@ -17,17 +17,16 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Protocol
 
-from ....spark.package import Package, build_package
+from ....spark.package import Package, build_package, script
 from ....spark.wheels import download_wheels, find_wheels
+from ...account import Account
 from ...errors import FerryError, MissingLibrary
 from ...items.private_files import expanded, in_words, make_folder
 
-FOLDER = "tableferry/spark/"  # of the staging bucket: the job's role may read what lies below
-_SCRIPT = "script.py"
+FOLDER = "tableferry/spark/"  # of the staging bucket: the jobs' roles may read what lies below
 _CACHE = "tableferry/wheels"
 
 
@@ -56,21 +55,30 @@ class Payload:
     script: bytes
     package: Package
 
-    @property
-    def script_key(self) -> str:
-        """The script's key in the bucket."""
-        return f"{FOLDER}tableferry-{hashlib.sha256(self.script).hexdigest()[:16]}.py"
+    def script_key(self, folder: str) -> str:
+        """The script's key in the ``folder``."""
+        return f"{folder}tableferry-{hashlib.sha256(self.script).hexdigest()[:16]}.py"
 
-    @property
-    def package_key(self) -> str:
+    def package_key(self, folder: str) -> str:
         """The package's."""
-        return f"{FOLDER}{self.package.name}"
+        return f"{folder}{self.package.name}"
 
 
-def deliver(bucket: Bucket, payload: Payload) -> None:
-    """Put script and package into the ``bucket`` where they are not there yet. Raises what the bucket does."""
-    there = {each.key: each.size for each in bucket.objects(f"{FOLDER}tableferry-")}
-    for key, content in ((payload.script_key, payload.script), (payload.package_key, payload.package.content)):
+def folder_of(account: Account) -> str:
+    """The folder of the staging bucket for jobs in the Region of ``account``.
+
+    A bucket may serve several Regions and accounts. Each counts who needs its folder in a record table of its own, and
+    so removes nothing of another one.
+    """
+    return f"{FOLDER}{account.account_id}/{account.region}/"
+
+
+def deliver(bucket: Bucket, payload: Payload, folder: str) -> None:
+    """Put script and package into the ``folder`` of the ``bucket`` where they are not there yet. Raises what the bucket
+    does."""
+    there = {each.key: each.size for each in bucket.objects(f"{folder}tableferry-")}
+    script, package = payload.script_key(folder), payload.package_key(folder)
+    for key, content in ((script, payload.script), (package, payload.package.content)):
         if there.get(key) != len(content):
             bucket.put(key, content)
 
@@ -82,8 +90,7 @@ def build(wheels: str = "") -> Payload:
 
     Raises MissingLibrary where they can be neither found nor downloaded, ChecksumMismatch for others than were tested.
     """
-    script = (files(Package.__module__.rpartition(".")[0]) / _SCRIPT).read_bytes()
-    return Payload(script, build_package(find_wheels(_folder(wheels))))
+    return Payload(script(), build_package(find_wheels(_folder(wheels))))
 
 
 def _folder(wheels: str) -> Path:

@@ -7,15 +7,19 @@ with the job. Neither call takes a token: what was begun is found by the run's t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
 
 from ...account import Account
+from ...errors import InvalidInput
 from ...jobs.job import State
 from ...jobs.kind import Page
 from ...record.intention import NO_TOKEN, Window
-from .engine import MIGRATION_TAG, RUN_TAG, SLACK, Found, Request, RunStatus, Started, Submission, name_of
+from ..options import SparkChoices
+from .engine import RUN_TAG, SLACK, Found, Request, RunStatus, Started, Submission, answered, name_of
 
 RELEASE = "emr-7.14.0"
 WORKER_TYPE = "m6g.xlarge"  # 4 vCPUs
@@ -54,13 +58,35 @@ class EmrStep:
     noun: ClassVar[str] = "step of an EMR cluster"
     window: ClassVar[Window] = NO_TOKEN
 
+    def fitted(self, account: Account, submission: Submission) -> Submission:
+        """With the cluster's release where none is given, and without a role where its steps run as its instances: it
+        takes one only by a security configuration that has runtime roles (awslabs/amazon-emr-cli#21)."""
+        choices = submission.choices
+        asked = answered(lambda: account.client("emr").describe_cluster(ClusterId=choices.cluster_id))
+        if asked is None:
+            return submission
+        cluster = asked["Cluster"]
+        if not choices.release:
+            submission = submission.of_release(str(cluster.get("ReleaseLabel") or ""))
+        if _has_runtime_roles(account, str(cluster.get("SecurityConfiguration") or "")):
+            return submission
+        if choices.role_arn:
+            raise InvalidInput(
+                f"The cluster {choices.cluster_id} takes no role for a step: its steps run as its instances.",
+                "Leave role_arn out of spark, or name a cluster whose security configuration has runtime roles.",
+                table=submission.table,
+            )
+        return replace(submission, role_arn="")
+
     def place(self, account: Account, submission: Submission, *, make: bool = True) -> str:
         """The cluster's id, as the user gave it."""
         return submission.choices.cluster_id
 
     def request(self, submission: Submission, scope: str) -> Request:
-        """AddJobFlowSteps with one step, under the job's role; where it fails the cluster goes on."""
-        call = {"JobFlowId": scope, "Steps": [_step(submission, "CONTINUE")], "ExecutionRoleArn": submission.role_arn}
+        """AddJobFlowSteps with one step, under the job's role where the cluster takes one; where it fails the cluster
+        goes on."""
+        role = {"ExecutionRoleArn": submission.role_arn} if submission.role_arn else {}
+        call = {"JobFlowId": scope, "Steps": [_step(submission, "CONTINUE")], **role}
         return Request(self.name, scope, submission.run, call)
 
     def begin(self, account: Account, request: Request) -> str:
@@ -108,11 +134,17 @@ class EmrStep:
 
 
 class EmrCluster:
-    """A cluster of its own for each run, which ends with the job."""
+    """A cluster of its own for each run, which ends with the job. The job runs as the cluster's instances: a role for a
+    step needs a security configuration, which is an account's to make."""
 
     name: ClassVar[str] = "emr_cluster"
     noun: ClassVar[str] = "EMR cluster"
     window: ClassVar[Window] = NO_TOKEN
+
+    def fitted(self, account: Account, submission: Submission) -> Submission:
+        """Without a role; raises InvalidInput for one that the user has named."""
+        require_no_role(submission.choices, submission.table)
+        return submission
 
     def place(self, account: Account, submission: Submission, *, make: bool = True) -> str:
         """None: the cluster is the run."""
@@ -135,13 +167,11 @@ class EmrCluster:
                 "KeepJobFlowAliveWhenNoSteps": False,
             },
             "Steps": [_step(submission, "TERMINATE_CLUSTER")],
-            "StepExecutionRoleArn": submission.role_arn,
             "ServiceRole": SERVICE_ROLE,
             "JobFlowRole": INSTANCE_PROFILE,
             "VisibleToAllUsers": True,
             "Tags": [
-                {"Key": MIGRATION_TAG, "Value": submission.migration_id},
-                {"Key": RUN_TAG, "Value": submission.run},
+                {"Key": key, "Value": value} for key, value in {**submission.tags, RUN_TAG: submission.run}.items()
             ],
         }
         return Request(self.name, scope, submission.run, call)
@@ -179,6 +209,28 @@ class EmrCluster:
     def stop(self, account: Account, scope: str, run_id: str) -> None:
         """TerminateJobFlows of one."""
         account.client("emr").terminate_job_flows(JobFlowIds=[run_id])
+
+
+def require_no_role(choices: SparkChoices, table: str) -> None:
+    """Raises InvalidInput where the user names a role for a cluster of its own."""
+    if choices.role_arn:
+        raise InvalidInput(
+            f"spark names a role for a cluster of its own, which runs the job as {INSTANCE_PROFILE}.",
+            "Leave role_arn out, or set cluster_id to a cluster whose security configuration has runtime roles.",
+            table=table,
+        )
+
+
+def _has_runtime_roles(account: Account, security: str) -> bool:
+    """Whether the security configuration of this name has steps run as roles of their own; so it may for a caller who
+    may not look."""
+    if not security:
+        return False
+    asked = answered(lambda: account.client("emr").describe_security_configuration(Name=security))
+    if asked is None:
+        return True
+    iam = json.loads(asked["SecurityConfiguration"]).get("AuthorizationConfiguration", {}).get("IAMConfiguration", {})
+    return bool(iam.get("EnableApplicationScopedIAMRole"))
 
 
 def _state(status: Mapping[str, Any]) -> State:

@@ -17,7 +17,7 @@ from ...account import Account
 from ...jobs.job import State
 from ...jobs.kind import Page
 from ...record.intention import RUN_TOKEN, Window
-from .engine import MIGRATION_TAG, NAME, SLACK, Found, Request, RunStatus, Started, Submission, name_of
+from .engine import MIGRATION_TAG, NAME, SLACK, Found, Request, RunStatus, Started, Submission, answered, name_of
 
 RELEASE = "emr-7.14.0"  # Spark 3.5 on Python 3.11
 MINUTES = 2880  # after which AWS stops a run; its default is 720
@@ -40,6 +40,14 @@ class EmrServerless:
     noun: ClassVar[str] = "job run of EMR Serverless"
     window: ClassVar[Window] = RUN_TOKEN
 
+    def fitted(self, account: Account, submission: Submission) -> Submission:
+        """With the release of the user's application, where none is given."""
+        choices = submission.choices
+        if not choices.application_id or choices.release:
+            return submission
+        asked = answered(lambda: account.client("emr-serverless").get_application(applicationId=choices.application_id))
+        return submission.of_release(str(asked["application"]["releaseLabel"])) if asked else submission
+
     def place(self, account: Account, submission: Submission, *, make: bool = True) -> str:
         """The application's id: the user's, the migration's, or one that is made. It costs nothing while nothing runs
         in it: it starts with a run, and stops by itself after 15 minutes."""
@@ -50,15 +58,18 @@ class EmrServerless:
         name = _application_name(submission.migration_id, release)
         emr = account.client("emr-serverless")
         more: dict[str, str] = {}
-        there: list[tuple[datetime, str]] = []
+        there: list[tuple[datetime, str, str]] = []
         while True:
             page = emr.list_applications(maxResults=PAGE, states=list(_USABLE), **more)
-            there += [(each["createdAt"], each["id"]) for each in page["applications"] if each["name"] == name]
+            there += [
+                (each["createdAt"], each["id"], each["arn"]) for each in page["applications"] if each["name"] == name
+            ]
             if not page.get("nextToken"):
                 break
             more = {"nextToken": page["nextToken"]}
-        if there:
-            return min(there)[1]  # two controllers may have made one each at the same moment
+        for _created, id_, arn in sorted(there):  # two controllers may have made one each at the same moment
+            if _is_ours(account, arn, submission.migration_id):
+                return id_
         if not make:
             return ""
         made = emr.create_application(
@@ -66,7 +77,7 @@ class EmrServerless:
             releaseLabel=release,
             type="SPARK",
             clientToken=submission.run,
-            tags={MIGRATION_TAG: submission.migration_id},
+            tags=dict(submission.tags),
         )
         return str(made["applicationId"])
 
@@ -102,7 +113,7 @@ class EmrServerless:
             },
             "executionTimeoutMinutes": MINUTES,
             "name": submission.name,
-            "tags": {MIGRATION_TAG: submission.migration_id},
+            "tags": dict(submission.tags),
         }
         return Request(self.name, scope, submission.run, call)
 
@@ -146,6 +157,13 @@ class EmrServerless:
     def stop(self, account: Account, scope: str, run_id: str) -> None:
         """CancelJobRun."""
         account.client("emr-serverless").cancel_job_run(applicationId=scope, jobRunId=run_id)
+
+
+def _is_ours(account: Account, arn: str, migration_id: str) -> bool:
+    """Whether the application of our name is the migration's: a name may be another one's too, and who may not read
+    tags knows no more than it."""
+    asked = answered(lambda: account.client("emr-serverless").list_tags_for_resource(resourceArn=arn))
+    return asked is None or bool(asked["tags"].get(MIGRATION_TAG) == migration_id)
 
 
 def _application_name(migration_id: str, release: str) -> str:

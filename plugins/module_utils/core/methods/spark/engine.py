@@ -10,14 +10,17 @@ An engine is a value without state. Its calls raise the SDK's errors as they are
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Protocol
 
+from ... import sdk
 from ...account import Account
+from ...aws_errors import DENIED
 from ...jobs.job import State
 from ...jobs.kind import Page
 from ...record.intention import Window
+from ...statements.marks import own
 from ..options import SparkChoices
 
 SLACK = timedelta(minutes=2)  # by which the clocks of AWS's services may differ: lists are read back that much further
@@ -29,7 +32,7 @@ RUN_TAG, MIGRATION_TAG = "tableferry:run", "tableferry:migration"
 class Submission:
     """One run of the job, whatever runs it. ``plan``, ``script``, ``package`` and ``logs`` are S3 URIs, ``run`` is
     its token (40 hex digits), ``policy`` the session policy (JSON, at most 2,048 characters) that leaves it one table
-    and its prefix."""
+    and its prefix; ``tags`` are those of all that is made for it."""
 
     run: str
     table: str
@@ -41,6 +44,7 @@ class Submission:
     role_arn: str
     policy: str
     choices: SparkChoices
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -51,6 +55,25 @@ class Submission:
     def name(self) -> str:
         """What the run is called where an engine takes a name."""
         return name_of(self.run)
+
+    def of_release(self, release: str) -> Submission:
+        """The same on a ``release`` of the engine."""
+        return replace(self, choices=replace(self.choices, release=release))
+
+
+def answered(ask: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The answer of a call that only says more about something; None for a caller who may not ask."""
+    try:
+        return ask()
+    except sdk.ClientError as error:
+        if sdk.error_code(error) not in DENIED:
+            raise
+        return None
+
+
+def tags_of(account: Account, migration_id: str) -> dict[str, str]:
+    """The tags of what is made in ``account`` for a migration: those that its user wants, and ours."""
+    return {**own(account), MIGRATION_TAG: migration_id}
 
 
 def name_of(run: str) -> str:
@@ -111,6 +134,10 @@ class Engine(Protocol):
     name: ClassVar[str]
     noun: ClassVar[str]
     window: ClassVar[Window]
+
+    def fitted(self, account: Account, submission: Submission) -> Submission:
+        """``submission`` as the user's application or cluster takes it, where one is named: its release decides which
+        Python is asked for, and not every cluster takes a role for a step. Raises InvalidInput."""
 
     def place(self, account: Account, submission: Submission, *, make: bool = True) -> str:
         """The ``scope`` that the run belongs to: found, or made unless ``make`` is False, then "" for none."""

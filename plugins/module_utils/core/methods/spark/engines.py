@@ -17,7 +17,8 @@ from .engine import Engine, Request, RunStatus
 from .glue import Glue
 
 ENGINES: Mapping[str, Engine] = {engine.name: engine for engine in (Glue(), EmrServerless(), EmrStep(), EmrCluster())}
-KIND = "spark_job"
+KIND, LOOK_KIND = "spark_job", "spark_look"
+INTO_S3 = "spark_files"  # the job that writes the items to objects, for an import
 KEPT = ("call", "run", "plan", "transform")  # of a job's request, when it has ended
 GLUE_SERVICES, EMR_SERVICES = ("glue",), ("emr", "emr-serverless")  # their SDK models
 

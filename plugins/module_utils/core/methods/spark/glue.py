@@ -22,7 +22,7 @@ from ...jobs.job import State
 from ...jobs.kind import Page
 from ...jobs.token import canonical
 from ...record.intention import NO_TOKEN, Window
-from .engine import MIGRATION_TAG, NAME, SLACK, Found, Request, RunStatus, Started, Submission
+from .engine import MIGRATION_TAG, NAME, SLACK, Found, Request, RunStatus, Started, Submission, answered
 
 RELEASE = "5.1"  # Spark 3.5.6 on Python 3.11; always sent, as AWS's documents differ about the default
 WORKER_TYPE = "G.1X"  # 4 task slots an executor
@@ -46,26 +46,36 @@ class Glue:
     noun: ClassVar[str] = "job run of AWS Glue"
     window: ClassVar[Window] = NO_TOKEN
 
+    def fitted(self, account: Account, submission: Submission) -> Submission:
+        """As it is: the job is ours."""
+        return submission
+
     def place(self, account: Account, submission: Submission, *, make: bool = True) -> str:
-        """The job's name; the job is made where there is none. Raises NotOurs for one that somebody has changed."""
+        """The job's name; the job is made where there is none. Raises NotOurs for one that somebody else has made, or
+        has changed."""
         definition = self._definition(submission)
         digest = hashlib.sha256(canonical(definition).encode()).hexdigest()[:12]
         name = f"{NAME}-{submission.migration_id}-{digest}"
-        glue = account.client("glue")
-        try:
-            there = glue.get_job(JobName=name)["Job"]
-        except sdk.ClientError as error:
-            if sdk.error_code(error) not in aws_errors.NO_GLUE_JOB:
-                raise
+        there = _job(account, name)
+        if there is None:
             if not make:
                 return ""
-            tags = {MIGRATION_TAG: submission.migration_id}
             try:
-                glue.create_job(Name=name, Tags=tags, **definition)
-            except sdk.ClientError as race:
-                if sdk.error_code(race) not in aws_errors.ALREADY_THERE:
+                account.client("glue").create_job(Name=name, Tags=dict(submission.tags), **definition)
+            except sdk.ClientError as error:
+                if sdk.error_code(error) not in aws_errors.GLUE_JOB_THERE:
                     raise
-            return name
+                there = _job(account, name)  # another controller's, whose user may want other tags
+                if there is None:
+                    raise
+            else:
+                return name
+        if not _is_ours(account, name, submission.migration_id):
+            raise NotOurs(
+                f"The Glue job {name} has not the tag {MIGRATION_TAG} of this migration: somebody else has made it.",
+                "Delete it, or give it the tag; or set another migration_id. Then run again.",
+                details={"job": name},
+            )
         if _differs(there, definition):
             raise NotOurs(
                 f"The Glue job {name} was changed: its role, script or package is another one.",
@@ -162,6 +172,27 @@ class Glue:
 
 def _state(run: Mapping[str, Any]) -> State:
     return STATES.get(run["JobRunState"], "running")
+
+
+def _job(account: Account, name: str) -> Mapping[str, Any] | None:
+    try:
+        found: Mapping[str, Any] = account.client("glue").get_job(JobName=name)["Job"]
+    except sdk.ClientError as error:
+        if sdk.error_code(error) not in aws_errors.NO_GLUE_JOB:
+            raise
+        return None
+    return found
+
+
+def job_arn(account: Account, name: str) -> str:
+    """The ARN of the Glue job ``name``."""
+    return f"arn:{account.partition}:glue:{account.region}:{account.account_id}:job/{name}"
+
+
+def _is_ours(account: Account, name: str, migration_id: str) -> bool:
+    """Whether the job is the migration's. Who may not read its tags knows no more than its name."""
+    asked = answered(lambda: account.client("glue").get_tags(ResourceArn=job_arn(account, name)))
+    return asked is None or bool(asked["Tags"].get(MIGRATION_TAG) == migration_id)
 
 
 def _differs(there: Mapping[str, Any], definition: Mapping[str, Any]) -> bool:

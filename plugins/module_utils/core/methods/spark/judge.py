@@ -6,26 +6,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
 from ...account import Account
 from ...errors import CountMismatch, FerryError, JobTimeout
+from ...imports.judge import judge_import
 from ...items.carried import REPLICATION
 from ...jobs.job import Job, failure_of
-from ...judgement import Counts, Judgement, check_table, instant, not_ended
+from ...judgement import Counts, Judgement, JudgeOptions, check_table, instant, not_ended
 
 
-def judge_spark(name: str, destination: Account, export: Job | None, job: Job, *, verify: Counts) -> Judgement:
+def judge_spark(name: str, destination: Account, before: Sequence[Job], job: Job, *, verify: Counts) -> Judgement:
     """Judge the table by the equation of the job: what the manifest counts was read, and all that was read was written,
-    or kept out by a step. Raises what Account.explain gives where AWS cannot be asked."""
+    or kept out by a step; and by the jobs that came ``before`` it. Raises what Account.explain gives where AWS cannot
+    be asked."""
     result = job.result
     read, written, counted = result.get("read"), result.get("written"), result.get("counted")
     lost = int(result.get("lost") or 0)
     distinct = None if written is None else written - lost
     data_as_of = instant(str(result.get("export_time") or ""))
     try:
-        for each in (export, job):
-            if each is not None and each.state in ("failed", "cancelled"):
+        for each in (*before, job):
+            if each.state in ("failed", "cancelled"):
                 raise failure_of(each)
-            if each is not None and each.open:
+            if each.open:
                 raise not_ended(each, {"arn": each.arn})
         if job.state == "planned":
             raise JobTimeout("The Spark job was not started.", "Run again without check mode.")
@@ -43,15 +49,58 @@ def judge_spark(name: str, destination: Account, export: Job | None, job: Job, *
     notes = []
     if verify == "counts" and counted not in (None, distinct):
         notes.append(f"{distinct} items were written, the destination has {counted}: was it written to?")
+    notes += _left_out(result)
+    verified: Counts = "counts" if proven else "none"
+    shown = written if counted is None else counted
+    return Judgement("migrated", read, shown, None, verified, " ".join(notes), data_as_of=data_as_of)
+
+
+def judge_changed_import(
+    name: str,
+    source: Account | None,
+    destination: Account,
+    before: Sequence[Job | None],
+    job: Job,
+    options: JudgeOptions,
+) -> Judgement:
+    """Judge the table that the import ``job`` made of what a Spark job has changed; ``before`` are the export, the
+    look for colliding keys, None where there was none, and that job. AWS must have imported all that the job has
+    written, and the job have written all that it read, or say what became of it. Raises what Account.explain gives
+    where AWS cannot be asked."""
+    for each in before:
+        if each is not None and each.state in ("failed", "cancelled"):
+            failed = failure_of(each).for_table(name)
+            read = each.result.get("read")
+            return Judgement("failed", read, None, None, "none", failed.cause, failed, instant(""))
+    judged = judge_import(
+        name,
+        source,
+        destination,
+        before[-1],
+        job,
+        verify=options.verify,
+        checksums=options.checksums,
+        writes_stopped=options.writes_stopped,
+        look=options.look,
+    )
+    changed = (job.request.get("export") or {}).get("changed") or {}
+    if judged.failure is not None or not changed:
+        return judged
+    notes = [*filter(None, [judged.reason]), *_left_out(changed["spark"])]
+    items = {name: changed[name] for name in ("items_source", "items_destination")}
+    return replace(judged, **items, reason=" ".join(notes))
+
+
+def _left_out(result: Mapping[str, Any]) -> list[str]:
+    """What of the items that a job has read is not in the table, by what it has counted."""
+    notes = []
     if out := sum((result.get("kept_out") or {}).values()):
-        notes.append(f"{out} of {read} items were kept out by a step.")
+        notes.append(f"{out} of {result.get('read')} items were kept out by a step.")
     if left := sum((result.get("refused") or {}).values()):
         notes.append(f"{left} items that a step could not take were left out.")
-    if lost:
+    if lost := result.get("lost"):
         notes.append(f"{lost} items were lost: others have their keys.")
     if shortened := result.get("shortened"):
         items = f"{shortened} item{'' if shortened == 1 else 's'}"
         notes.append(f"Of {items} the attributes {REPLICATION}, were left out.")
-    verified: Counts = "counts" if proven else "none"
-    shown = written if counted is None else counted
-    return Judgement("migrated", read, shown, None, verified, " ".join(notes), data_as_of=data_as_of)
+    return notes

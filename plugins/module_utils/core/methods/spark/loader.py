@@ -19,6 +19,7 @@ from ...exports.loading import Place
 from ...jobs.job import Job, failure_of
 from ...jobs.tracking import Tracking
 from ...record.intention import NO_TOKEN, UNIQUE_NAME, Window
+from ...record.parts import is_later_part, is_unwritten
 from ...record.record import DELETE, FILL
 from ...route import Route
 from ...table.definition import TableDefinition
@@ -50,6 +51,8 @@ class SparkLoader:
         making = state.open_job(FILL) is not None  # its nonce says later whether it is ours
         if table.table_id != state.table_id and not making:
             raise not_ours(destination, table, route.source_table)
+        if is_later_part(state) and is_unwritten(state):  # the table is there for the items of other sources
+            return Place("free", None, table)
         return Place("running", None, table)
 
     def explain(self, destination: Account, job: Job) -> FerryError:

@@ -16,68 +16,96 @@ from ...errors import InvalidInput
 from ...exports.export import ExportKind, ExportPlan, plan_export, start_export
 from ...exports.keys import undescribed
 from ...exports.loading import Loader
+from ...exports.staging import StagingBucket
 from ...items.throttle import to_rate
 from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
+from ...plan.facts import Between, TableFacts, Wishes
+from ...plan.forecast import Forecast
+from ...plan.prices import Prices
+from ...record.parts import is_later_part
+from ...record.record import LOOK
 from ...route import Route
 from ...steps.source_jobs import SourceJob
 from ...steps.standing import Filling
 from ...steps.transforms import fingerprint_of, require_same_transform
 from ...table.creation import check_indexes
 from ...table.definition import TableDefinition
+from ...table.merged import require_same_shape
 from ...table.own_apis import Tags
-from ...table.preview import as_created
+from ...table.preview import as_created, items_to_write
 from ...table.quotas import check_quotas
 from ...table.replication import kept_by_copy, left_by_copy
-from ...table.transforming import require_transform
+from ...table.transforming import made_shape, may_be_refused, require_transform
 from ..method import ItemJobs, Method, Needs
 from ..options import MigrationOptions, SparkChoices
 from . import delivery
+from .emr_cluster import EmrCluster, EmrStep, require_no_role
+from .emr_serverless import EmrServerless
 from .engines import ENGINES
+from .forecast import on_emr, on_glue
+from .glue import Glue
 from .judge import judge_spark
 from .loader import LOADER
+from .look_job import LookKind
+from .lost import adopt_run, running_run
 from .planning import SparkOptions
 from .spark_job import SparkKind
 
 CLUSTER, SERVERLESS = "cluster", "serverless"  # choices of the engine on EMR
 
 
-class _SparkMethod:
-    """What both have in common: they differ in who runs the job."""
+class SparkMethod:
+    """What all have in common: they differ in who runs the job, and in where it writes."""
 
     name: ClassVar[str]
+    engines: ClassVar[Collection[str]]
     local_secondary_indexes: ClassVar[bool] = True
     data_needs: ClassVar[Needs] = "staged"
     counts: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
     transforms: ClassVar[bool] = True
     loader: ClassVar[Loader | None] = LOADER
-    kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"export": ExportKind, "spark_job": SparkKind}
+    compares_export: ClassVar[bool] = True
+    kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {
+        "export": ExportKind,
+        "spark_look": LookKind,
+        "spark_job": SparkKind,
+    }
 
     def start(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
     ) -> ItemJobs:
         """The export started. Raises what plan_export and start_export raise, and MissingLibrary."""
         spark = self._options(options)
-        plan = _planned(source, destination, options, record)
+        if record is not None:
+            adopt_run(record)
+        plan = planned(source, destination, options, record, LOADER)
         if plan.job.state not in ("not_needed",):
             delivery.build(spark.choices.wheels)  # before anything is billed
         job = start_export(source, destination, plan, record)
-        return _jobs(source, destination, options, plan, job, _following(self.name, spark), tuple(plan.changes))
+        following, looks = _following(self.name, spark), looks_of(self.name, spark, options, plan, record)
+        return item_jobs(source, destination, options, plan, job, (*looks, following), plan.changes)
 
     def preview(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
     ) -> ItemJobs:
         """Export and Spark job foreseen. Raises what plan_export raises."""
         spark = self._options(options)
-        plan = _planned(source, destination, options, record)
+        plan = planned(source, destination, options, record, LOADER)
         job, changes = _following(self.name, spark), list(plan.changes)
         if plan.job.state == "not_needed" and record is not None and record.record.state in ("filled", "settled"):
             made = {"table_id": record.record.table_id}
-            return _jobs(source, destination, options, plan, plan.job, _done(job, made), tuple(changes))
+            return item_jobs(source, destination, options, plan, plan.job, (_done(job, made),), changes)
+        looks, noun = looks_of(self.name, spark, options, plan, record), ENGINES[spark.engine].noun
+        run = {"workers": spark.choices.workers, "engine": spark.engine}
+        if looks:
+            changes.append(look_change(spark))
         there = TableDefinition.find(destination, options.made_table)
+        if record is None and there is not None:  # a run that no record knows goes on: it is adopted
+            return item_jobs(source, destination, options, plan, plan.job.foreseen, (job.foreseen,), ())
         if there is None:
             call = creation_call(
                 source,
@@ -91,13 +119,19 @@ class _SparkMethod:
                 protected=record is not None,
             )
             changes.append(Change(f"table {options.made_table}", None, call, "billed"))
-        run = {"workers": spark.choices.workers, "engine": spark.engine}
-        changes.append(Change(f"{ENGINES[spark.engine].noun} into {options.made_table}", None, run, "billed"))
-        return _jobs(source, destination, options, plan, plan.job.foreseen, job.foreseen, tuple(changes))
+        items = items_to_write(plan.definition, spark.shape(plan.definition))
+        changes.append(Change(f"{noun} into {options.made_table}", None, {**run, **items}, "billed"))
+        then = tuple(each.foreseen for each in (*looks, job))
+        return item_jobs(source, destination, options, plan, plan.job.foreseen, then, changes)
 
-    def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
-        """None: the table is made by CreateTable before any job writes into it."""
-        return None
+    def running_fill(
+        self, destination: Account, options: MigrationOptions, route: Route, there: TableDefinition | None
+    ) -> Job | None:
+        """The run that writes into the table, by what was written into the bucket before it was asked for."""
+        if there is None or not options.bucket:
+            return None
+        bucket = StagingBucket(destination, options.bucket, options.bucket_owner or destination.account_id)
+        return running_run(destination, bucket, route, there, self.engines)
 
     def fillings(self, destination: Account) -> Iterator[Filling]:
         """None, as ``running_fill``."""
@@ -107,6 +141,10 @@ class _SparkMethod:
         """None besides exports, which the method that lists them shows."""
         return iter(())
 
+    def between(self, source: Account, destination: Account, wishes: Wishes) -> Between:
+        """Nothing that a table does not say."""
+        return Between()
+
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions
     ) -> Judgement:
@@ -114,8 +152,8 @@ class _SparkMethod:
         spark = next((job for job in jobs if job.kind == SparkKind.kind), None)
         if spark is None:
             raise nothing_to_judge(name)
-        export = next((job for job in jobs if job.kind in self.kinds and job is not spark), None)
-        return judge_spark(name, destination, export, spark, verify=options.verify)
+        before = [job for job in jobs if job.kind in self.kinds and job is not spark]
+        return judge_spark(name, destination, before, spark, verify=options.verify)
 
     def engine(self, choices: SparkChoices, table: str) -> str:
         """The engine that ``choices`` name. Raises InvalidInput."""
@@ -150,11 +188,16 @@ class _SparkMethod:
         )
 
 
-class GlueMethod(_SparkMethod):
+class GlueMethod(SparkMethod):
     """Export to S3, Spark job on AWS Glue."""
 
     name: ClassVar[str] = "glue"
+    engines: ClassVar[Collection[str]] = (Glue.name,)
     path: ClassVar[str] = "export to S3, Spark job on AWS Glue"
+
+    def forecast(self, facts: TableFacts, between: Between, prices: Prices) -> Forecast:
+        """An export, and a run of the engine; see ``forecast.py``."""
+        return on_glue(self.name, facts, between, prices)
 
     def engine(self, choices: SparkChoices, table: str) -> str:
         """Glue; what is for EMR is refused."""
@@ -164,14 +207,19 @@ class GlueMethod(_SparkMethod):
                 "Leave it out, or use the method emr.",
                 table=table,
             )
-        return self.name
+        return Glue.name
 
 
-class EmrMethod(_SparkMethod):
+class EmrMethod(SparkMethod):
     """Export to S3, Spark job on Amazon EMR."""
 
     name: ClassVar[str] = "emr"
+    engines: ClassVar[Collection[str]] = (EmrServerless.name, EmrStep.name, EmrCluster.name)
     path: ClassVar[str] = "export to S3, Spark job on EMR Serverless or a cluster of EMR"
+
+    def forecast(self, facts: TableFacts, between: Between, prices: Prices) -> Forecast:
+        """An export, and a run of the engine; see ``forecast.py``."""
+        return on_emr(self.name, facts, between, prices)
 
     def engine(self, choices: SparkChoices, table: str) -> str:
         """EMR Serverless unless a cluster is asked for: the user's, or one for the job alone."""
@@ -182,20 +230,30 @@ class EmrMethod(_SparkMethod):
         if choices.cluster_id and choices.application_id:
             raise InvalidInput("spark names an application and a cluster.", "Give one of them.", table=table)
         if choices.cluster_id:
-            return "emr_step"
-        return "emr_cluster" if choices.engine == CLUSTER else "emr_serverless"
+            return EmrStep.name
+        if choices.engine != CLUSTER:
+            return EmrServerless.name
+        require_no_role(choices, table)
+        return EmrCluster.name
 
 
 SPARK_METHODS: Sequence[Method] = (GlueMethod(), EmrMethod())
 
 
-def _planned(source: Account, destination: Account, options: MigrationOptions, record: Tracking | None) -> ExportPlan:
-    plan = plan_export(source, destination, options.export, LOADER, record)
+def planned(
+    source: Account, destination: Account, options: MigrationOptions, record: Tracking | None, loader: Loader
+) -> ExportPlan:
+    """The export, and what the job after it would be refused for. Raises what plan_export does, InvalidTransform,
+    TableBroken, InvalidInput, QuotaTooSmall."""
+    plan = plan_export(source, destination, options.export, loader, record)
     definition = plan.definition
     if options.transform is not None:
         require_transform(options.transform, definition)
     if record is not None and record.record.table_id:
         require_same_transform(record.record, fingerprint_of(options.transform, definition), options.table)
+    if record is not None and is_later_part(record.record):
+        whole = made_shape(definition, options.transform, options.leave_indexes)
+        require_same_shape(TableDefinition.read(destination, options.made_table), whole, options.table)
     check_indexes(definition, options.indexes_after, options.leave_indexes)
     capacity = int((definition.provisioned_throughput or {}).get("WriteCapacityUnits", 0))
     to_rate("write_rate", options.items.write_rate, capacity)
@@ -204,32 +262,52 @@ def _planned(source: Account, destination: Account, options: MigrationOptions, r
     return plan
 
 
-def _following(method: str, options: SparkOptions) -> Job:
+def _following(method: str, options: SparkOptions, kind: str = SparkKind.kind) -> Job:
     request = {"options": options.to_dict(), "method": method}
-    return Job(SparkKind.kind, options.made_table, "pending", "", "job", request, migration_id=options.migration_id)
+    return Job(kind, options.made_table, "pending", "", "job", request, migration_id=options.migration_id)
+
+
+def looks_of(
+    method: str, options: SparkOptions, chosen: MigrationOptions, plan: ExportPlan, record: Tracking | None
+) -> tuple[Job, ...]:
+    """The look for colliding keys before the table is made: where the steps do not keep keys apart provably and
+    colliding ones are refused; and where an earlier run has begun one of which nobody has seen the end."""
+    if record is not None and record.record.state in ("filled", "settled"):
+        return ()
+    begun = record is not None and record.record.open_job(LOOK) is not None
+    wanted = may_be_refused(chosen.transform, plan.definition)
+    return (_following(method, options, LookKind.kind),) if begun or wanted else ()
+
+
+def look_change(options: SparkOptions) -> Change:
+    """The look as a change that check mode shows."""
+    run = {"workers": options.choices.workers, "engine": options.engine}
+    what = f"{ENGINES[options.engine].noun} that looks for colliding keys of {options.table}"
+    return Change(what, None, run, "billed")
 
 
 def _done(job: Job, made: Mapping[str, str]) -> Job:
     return Job(job.kind, job.name, "not_needed", request=job.request, result=dict(made), migration_id=job.migration_id)
 
 
-def _jobs(
+def item_jobs(
     source: Account,
     destination: Account,
     options: MigrationOptions,
     plan: ExportPlan,
     job: Job,
-    following: Job,
-    changes: tuple[Change, ...],
+    then: tuple[Job, ...],
+    changes: Sequence[Change],
 ) -> ItemJobs:
+    """The export's ``job`` and those that follow ``then``, the last of which makes the table."""
     fresh = plan.job.state != "not_needed"
     seen = undescribed(source, destination, plan.definition, options.export) if fresh and job.open else []
     return ItemJobs(
         job,
-        (following,),
-        changes,
+        then,
+        tuple(changes),
         plan.definition,
-        following,
+        then[-1],
         (*plan.left, *(left_by_copy(plan.definition) if fresh else ())),
         plan.obstacle,
         (*(kept_by_copy(plan.definition) if fresh else ()), *seen),

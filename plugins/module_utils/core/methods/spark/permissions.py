@@ -11,10 +11,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...account import Account
+from ...exports.manifest import FOLDER as EXPORT_FOLDER
 
 ROLE = "tableferry-spark"  # the role that the role destination_account makes
 SERVICES = ("glue.amazonaws.com", "emr-serverless.amazonaws.com")  # which run jobs as it
 LONGEST = 2048  # characters of a session policy (spark.md 2 and 3)
+CHANGED_FOLDER = "spark-"  # what the folders of changed items begin with, where AWS puts those of exports
+CHANGED_ITEMS = f"tableferry/*/{EXPORT_FOLDER}{CHANGED_FOLDER}*/data/*"
 KEY_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey")
 # Of the engines: where they write their logs. EMR's go to the bucket.
 LOG_ACTIONS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
@@ -27,19 +30,25 @@ def role_arn(account: Account, given: str = "") -> str:
 
 
 def session_policy(
-    account: Account, bucket: str, table: str, *, work: str, reads: Sequence[str], keys: Iterable[str]
+    account: Account, bucket: str, table: str, *, writes: Sequence[str], reads: Sequence[str], keys: Iterable[str]
 ) -> str:
-    """The policy of one run, as JSON: it writes below the folder ``work`` of the ``bucket``, reads there and what
-    ``reads`` match, and puts items into the ``table``. ``keys`` are the KMS keys of bucket and table."""
-    objects = [f"arn:{account.partition}:s3:::{bucket}/{path}" for path in (f"{work}*", *reads)]
-    listed = {"Condition": {"StringLike": {"s3:prefix": f"{work}*"}}}
+    """The policy of one run, as JSON: it writes below the folders of the ``bucket`` that ``writes`` match, reads there
+    and what ``reads`` match, and puts items into the ``table``, "" for none. ``keys`` are the KMS keys of bucket and
+    table."""
+    root = f"arn:{account.partition}:s3:::{bucket}"
+    folders = [f"{each}*" for each in writes]
+    written = [f"{root}/{each}" for each in folders]
+    listed = {"Condition": {"StringLike": {"s3:prefix": folders if len(folders) > 1 else folders[0]}}}
+    into = _allow(["dynamodb:DescribeTable", "dynamodb:BatchWriteItem"], [account.table_arn(table)] if table else [])
     statements: list[dict[str, Any]] = [
-        _allow(["s3:GetObject"], objects),
-        _allow(["s3:PutObject"], objects[:1]),
-        {**_allow(["s3:ListBucket"], [f"arn:{account.partition}:s3:::{bucket}"]), **listed},
-        _allow(["dynamodb:DescribeTable", "dynamodb:BatchWriteItem"], [account.table_arn(table)]),
+        _allow(["s3:GetObject"], [*written, *(f"{root}/{each}" for each in reads)]),
+        _allow(["s3:PutObject"], written),
+        {**_allow(["s3:ListBucket"], [root]), **listed},
+        *([into] if table else []),
         _allow(LOG_ACTIONS, [f"arn:{account.partition}:logs:{account.region}:{account.account_id}:{LOG_GROUPS}"]),
     ]
+    if table:
+        statements.insert(3, _allow(["dynamodb:DescribeTable", "dynamodb:BatchWriteItem"], [account.table_arn(table)]))
     used = sorted(set(filter(None, keys)))
     if used:
         statements.append(_allow(KEY_ACTIONS, used))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -30,9 +30,9 @@ from ...record.record import WRITE
 from ...table.definition import TableDefinition
 from ...table.transforming import TransformChoices, choices_from, definition_for, made_shape
 from ..options import SparkChoices
-from .delivery import FOLDER, Payload
-from .engine import Submission
-from .permissions import role_arn, session_policy
+from .delivery import Payload, folder_of
+from .engine import Submission, tags_of
+from .permissions import CHANGED_FOLDER, role_arn, session_policy
 
 
 @dataclass(frozen=True)
@@ -114,22 +114,61 @@ def plan_of(
     """
     capacity = int((table.provisioned_throughput or {}).get("WriteCapacityUnits", 0))
     rate = to_rate("write_rate", options.write_rate, capacity)
+    return replace(
+        look_plan_of(destination, options, source, manifest),
+        prefix=f"{work_folder(destination, table)}{_digest(manifest.key)[:8]}/",
+        table=table.name,
+        table_id=table.table_id,
+        dynamodb_url=endpoint_of(destination, table.name).url,
+        rate=rate.units if rate else 0.0,
+        lose_colliding=options.transform is not None and options.transform.on_collision == "any",
+        work="write",
+    )
+
+
+def look_plan_of(destination: Account, options: SparkOptions, source: TableDefinition, manifest: Manifest) -> JobPlan:
+    """The plan that looks whether items of the export of the table ``source`` get the same key; without a run yet.
+
+    It needs no table. What it finds is kept for this export, these steps and the table's name: whoever asks again
+    finds it there. Raises InvalidTransform for files that were changed.
+    """
     return JobPlan(
         run="",
         region=destination.region,
         bucket=options.bucket,
         bucket_owner=options.bucket_owner or destination.account_id,
-        prefix=f"{FOLDER}work/{_digest(table.arn, table.table_id, manifest.key)}/",
-        table=table.name,
-        table_id=table.table_id,
+        prefix=f"{folder_of(destination)}work/{_digest(destination.table_arn(options.made_table), manifest.key)}/",
+        table=options.made_table,
+        table_id="",
         files=tuple(ExportedFile(file.key, file.items, file.md5) for file in manifest.files),
         definition=options.definition(source, epoch_of(manifest.export_time)),
-        dynamodb_url=endpoint_of(destination, table.name).url,
+        dynamodb_url="",
         key_arn=options.kms_key_arn,
-        rate=rate.units if rate else 0.0,
         s3_url=destination.spec.endpoint_url,
-        lose_colliding=options.transform is not None and options.transform.on_collision == "any",
+        work="look",
     )
+
+
+def work_folder(destination: Account, table: TableDefinition) -> str:
+    """The folder of what is done for just this ``table``: one in it for each export."""
+    return f"{folder_of(destination)}work/{_digest(table.arn, table.table_id)}/"
+
+
+def plan_of_objects(
+    destination: Account, options: SparkOptions, source: TableDefinition, manifest: Manifest, export_prefix: str
+) -> JobPlan:
+    """The plan that brings all items of the export of ``source`` to objects below ``export_prefix``, the destination
+    table's own, in the form of an export; without a run yet.
+
+    Its folders are those of just this export, destination and transform: what a look has found there counts.
+    """
+    plan = replace(
+        look_plan_of(destination, options, source, manifest),
+        lose_colliding=options.transform is not None and options.transform.on_collision == "any",
+        work="write",
+    )
+    folder = f"{EXPORT_FOLDER}{CHANGED_FOLDER}{_digest(plan.results_prefix)}"
+    return replace(plan, objects=f"{export_prefix}/{folder}/data/")
 
 
 def epoch_of(time: str) -> float | None:
@@ -151,34 +190,43 @@ def plan_key(plan: JobPlan) -> str:
 def own_exports(plan: JobPlan) -> tuple[str, ...]:
     """Patterns of the plan's files where a migration has exported them. Its prefix may be long, and a session policy
     has 2,048 characters: the export's id is enough."""
-    exports = sorted({file.key.partition(EXPORT_FOLDER)[2].partition("/")[0] for file in plan.files})
+    exports = sorted({_folder(file.key) for file in plan.files})
     return tuple(f"tableferry/*/{EXPORT_FOLDER}{export}/data/*" for export in exports)
 
 
 def submission_of(
     destination: Account,
     options: SparkOptions,
-    table: TableDefinition,
+    table: TableDefinition | None,
     plan: JobPlan,
     payload: Payload,
     exports: Sequence[str],
 ) -> Submission:
-    """The run of ``plan``, whose files match ``exports``."""
-    root = f"s3://{options.bucket}/"
-    reads = (f"{FOLDER}tableferry-*", *exports)
-    keys = (options.kms_key_arn, table.kms_key_arn)
+    """The run of ``plan``, whose files match ``exports``. ``table`` is the one that it fills, None for a look, or where
+    an import makes it."""
+    root, folder = f"s3://{options.bucket}/", folder_of(destination)
+    reads = (f"{folder}tableferry-*", *exports)
+    keys = (options.kms_key_arn, table.kms_key_arn if table else "")
+    writes = [plan.prefix, *([f"tableferry/*/{EXPORT_FOLDER}{_folder(plan.objects)}/data/"] if plan.objects else [])]
+    name = table.name if table else ""
     return Submission(
         run=plan.run,
         table=options.made_table,
         migration_id=options.migration_id,
         plan=f"{root}{plan_key(plan)}",
-        script=f"{root}{payload.script_key}",
-        package=f"{root}{payload.package_key}",
+        script=f"{root}{payload.script_key(folder)}",
+        package=f"{root}{payload.package_key(folder)}",
         logs=f"{root}{plan.prefix}logs/",
         role_arn=role_arn(destination, options.choices.role_arn),
-        policy=session_policy(destination, options.bucket, table.name, work=plan.prefix, reads=reads, keys=keys),
+        policy=session_policy(destination, options.bucket, name, writes=writes, reads=reads, keys=keys),
         choices=options.choices,
+        tags=tags_of(destination, options.migration_id),
     )
+
+
+def _folder(key: str) -> str:
+    """The folder of an export, named by its id, that an object lies in."""
+    return key.partition(EXPORT_FOLDER)[2].partition("/")[0]
 
 
 def _digest(*parts: str) -> str:

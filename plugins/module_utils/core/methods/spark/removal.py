@@ -21,8 +21,9 @@ from ...statements.role import tags_of
 from ...statements.role_policy import inline_of
 from ...statements.users import Users
 from .access import SparkAccess, inline_name, uses
-from .delivery import FOLDER
+from .delivery import folder_of
 from .engine import MIGRATION_TAG, NAME
+from .glue import job_arn
 from .permissions import ROLE
 
 SDK_SERVICES = ("glue", "emr-serverless")  # of the engines that keep something
@@ -60,7 +61,7 @@ def plan_removal(account: Account, access: SparkAccess, users: Users) -> Removal
         changes += [Change(f"application {id_} of EMR Serverless", {}, None, "destructive") for id_ in applications]
     if objects and not users.needed(counted["objects"]):
         before = {"objects": len(objects)}
-        changes.append(Change(f"s3://{access.bucket}/{FOLDER}", before, None, "destructive"))
+        changes.append(Change(f"s3://{access.bucket}/{folder_of(account)}", before, None, "destructive"))
     if policy is not None and not users.needed(counted["role"]):
         what = f"role {ROLE}" if role else policy.what
         changes.append(Change(what, {}, None, "destructive"))
@@ -105,10 +106,13 @@ def _jobs(account: Account, migration_id: str) -> Iterator[str]:
     except AccessDenied:
         return
     for name in names:
-        arn = f"arn:{account.partition}:glue:{account.region}:{account.account_id}:job/{name}"
         if name.startswith(begin):
             answer = account.ask(
-                "glue", "get_tags", f"reading the tags of {name}", missing=NO_GLUE_JOB, ResourceArn=arn
+                "glue",
+                "get_tags",
+                f"reading the tags of {name}",
+                missing=NO_GLUE_JOB,
+                ResourceArn=job_arn(account, name),
             )
             if (answer or {}).get("Tags", {}).get(MIGRATION_TAG) == migration_id:
                 yield name
@@ -135,7 +139,7 @@ def _applications(account: Account, migration_id: str) -> tuple[tuple[str, ...],
 
 def _objects(account: Account, access: SparkAccess) -> Iterator[str]:
     try:
-        yield from (each.key for each in _bucket(account, access).objects(FOLDER))
+        yield from (each.key for each in _bucket(account, access).objects(folder_of(account)))
     except BucketMissing:
         return
 

@@ -29,6 +29,7 @@ from ...errors import (
 )
 from ...exports.staging import StagingBucket
 from ...items.exported import ExportedFile
+from ...steps.background import percent
 from .engine import RunStatus, Started
 
 READERS = 8  # objects read at once
@@ -65,9 +66,15 @@ class JobTotals:
 
 
 def files_left(bucket: StagingBucket, plan: JobPlan) -> list[ExportedFile]:
-    """The files of ``plan`` without a result. Raises what the bucket does."""
-    there = {each.key for each in bucket.objects(plan.results_prefix)}
-    return [file for file in plan.files if plan.result_key(file) not in there]
+    """The files of ``plan`` that are still to be done. Raises what the bucket does."""
+    folders = filter(None, (plan.results_prefix, plan.objects))
+    return plan.left({each.key for folder in folders for each in bucket.objects(folder)})
+
+
+def percent_done(bucket: StagingBucket, plan: JobPlan) -> float:
+    """How much of ``plan`` has a result, 0 to 100, by the items of its files. Raises what the bucket does."""
+    whole = sum(file.items for file in plan.files)
+    return percent(whole - sum(file.items for file in files_left(bucket, plan)), whole)
 
 
 def read_totals(bucket: StagingBucket, plan: JobPlan) -> JobTotals:
@@ -76,8 +83,7 @@ def read_totals(bucket: StagingBucket, plan: JobPlan) -> JobTotals:
     Raises CountMismatch where items are neither written nor counted among the others, or where other files were read
     than the manifest names; and what the bucket does.
     """
-    with ThreadPoolExecutor(READERS) as pool:
-        results = list(pool.map(lambda file: _read(bucket, plan, file), plan.files))
+    results = read_results(bucket, plan)
     for file, result in zip(plan.files, results, strict=True):
         if result.key != file.key or result.read != file.items or not result.balanced:
             raise CountMismatch(
@@ -88,6 +94,12 @@ def read_totals(bucket: StagingBucket, plan: JobPlan) -> JobTotals:
                 details={"key": file.key},
             )
     return _sum(results, _lost(bucket, plan))
+
+
+def read_results(bucket: StagingBucket, plan: JobPlan) -> list[FileResult]:
+    """The results of all files of ``plan``, in their order. Raises what the bucket does."""
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(lambda file: _read(bucket, plan, file), plan.files))
 
 
 def _lost(bucket: StagingBucket, plan: JobPlan) -> int:
@@ -136,8 +148,9 @@ def refusal(plan: JobPlan, totals: JobTotals) -> ItemRefused:
     reasons = Counter(str(each["reason"]) for each in totals.named)
     words = "; ".join(reason for reason, _count in reasons.most_common(3))
     items = f"{count:,} items" if count != 1 else "an item"
+    others = "nothing is imported" if plan.objects else "all others are in the table"
     return ItemRefused(
-        f"The Spark job could not write {items}; all others are in the table: {words}.",
+        f"The Spark job could not write {items}; {others}: {words}.",
         "Correct the items in the source, or the steps; or set transform_errors to skip to leave out what a step cannot"
         " take. If an index does not take their key, set indexes_after to have"
         " the index created after the copy, or leave_indexes to do without.",

@@ -298,11 +298,12 @@ class SingleRun:
 
     def _begun(self, token: str) -> RunAttempt:
         payload = delivery.build(self.spark.choices.wheels)
-        delivery.deliver(self.bucket, payload)
+        delivery.deliver(self.bucket, payload, delivery.folder_of(self.destination))
         plan = self._of(token)
         folders = sorted({f"{file.key.rpartition('/')[0]}/*" for file in plan.files})
         submission = submission_of(self.destination, self.spark, self.table, plan, payload, folders)
         try:
+            submission = self.engine.fitted(self.destination, submission)
             scope = self.engine.place(self.destination, submission)
         except (sdk.ClientError, sdk.BotoCoreError) as error:
             raise self._explained(error, f"preparing the {self.engine.noun}") from error
@@ -320,8 +321,8 @@ class SingleRun:
             self._forget(token)
             if is_slot(error) or is_throttle(error):
                 raise JobTimeout(
-                    f"AWS begins no more runs now: {sdk.error_message(error).rstrip('.')}.",
-                    "Run again when others have ended, or set wait.",
+                    f"AWS begins no more runs now: {sdk.told(error)}.",
+                    "Run again when others have ended, or a new application has started; or set wait.",
                     table=self.table.name,
                 ) from error
             raise self._explained(error, f"starting the {self.engine.noun}") from error

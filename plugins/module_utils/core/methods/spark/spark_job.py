@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar
@@ -25,6 +25,10 @@ from ...aws_errors import is_passing, is_throttle
 from ...data_plane import count_items, item_table
 from ...destination import make_table
 from ...errors import FerryError, InvalidInput, Refused, SparkJobFailed, TableVanished
+from ...exports.kept_export import EVIDENCE as EXPORT
+from ...exports.kept_export import evidence_of
+from ...exports.manifest import Manifest
+from ...jobs.entries import job_of_entry
 from ...jobs.job import Job, ended_with
 from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of, past_fence
 from ...jobs.tracking import Tracking
@@ -39,7 +43,8 @@ from ...table.definition import TableDefinition
 from ...table.refused_items import without_keys
 from . import delivery
 from .engine import Request, RunStatus
-from .engines import ENGINES, KEPT, KIND, described
+from .engines import ENGINES, KEPT, KIND, LOOK_KIND, described
+from .lost import intended_key, note_intended
 from .planning import (
     SparkOptions,
     bucket_of,
@@ -51,11 +56,21 @@ from .planning import (
     plan_of,
     submission_of,
 )
-from .results import JobTotals, failed_run, files_left, read_totals, refusal, started_run
+from .results import JobTotals, failed_run, files_left, percent_done, read_totals, refusal, started_run
 
 AT_ONCE = 4  # tables that one waiter counts at the same time
 NOTHING = "wrote_nothing"  # of a run's result: it ended before the job itself began
 LOOK_GAP = 10.0  # seconds between looks for a run whose answer was lost
+PERCENT_GAP = 60.0  # seconds between looks at the results of a run that goes on: each is a list call of S3
+
+
+@dataclass
+class _Followed:
+    """A run that is followed: how to look how far it is, what that said last, and when, in seconds since 1970."""
+
+    look: Callable[[], float]
+    percent: float | None = None
+    looked_at: float = 0.0
 
 
 class SparkKind(DestinationJobs):
@@ -68,6 +83,7 @@ class SparkKind(DestinationJobs):
     def __init__(self) -> None:
         self._workbench = Workbench(AT_ONCE)
         self._scopes: dict[tuple[str, str, str], list[str]] = {}
+        self._runs: dict[str, _Followed] = {}
         self._lock = threading.Lock()
 
     def list_scope(self, item: WaitItem) -> str:
@@ -82,13 +98,17 @@ class SparkKind(DestinationJobs):
         if at >= len(scopes):
             return Page({})
         page = ENGINES[scope].page(account, scopes[at], token)
+        running = [run for run, state in page.states.items() if state == "running"]
+        now = account.now().timestamp()
+        percents = {run: found for run in running if (found := self.percent_of(run, now)) is not None}
+        page = replace(page, percents=percents)
         if page.next_token:
             return replace(page, next_token=f"{at} {page.next_token}")
         return replace(page, next_token=f"{at + 1} " if at + 1 < len(scopes) else "")
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Bring the table's items: by the run that an earlier process has begun, else by a new one."""
-        work = _TableWork(item, self)
+        work = TableWork(item, self)
         job = item.job
         if job.state != "running":
             if work.record.record.state in ("filled", "settled"):
@@ -102,19 +122,34 @@ class SparkKind(DestinationJobs):
             raise error.of_made_table(str(job.result.get("table_id", ""))) from error
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
-        """The Spark job over just that export."""
-        return replace(job, request={**job.request, "export": before.to_dict()})
+        """The Spark job over just that export, or over the one that was looked at before."""
+        looked = before.kind == LOOK_KIND
+        export = before.request["export"] if looked else before.to_dict()
+        return replace(job, request={**job.request, "export": export, "kept_apart": looked})
 
     def made(self, job: Job) -> Made:
         """The table with all items: a job that lacks some has failed."""
         return made_of(job)
 
-    def follow(self, account: Account, request: Request) -> None:
-        """The lists of the engine show this run's scope from now on."""
+    def follow(self, account: Account, request: Request, run: str, percent: Callable[[], float]) -> None:
+        """The lists of the engine show the scope of this ``run`` from now on; ``percent`` reads how far it is."""
         with self._lock:
             scopes = self._scopes.setdefault((account.account_id, account.region, request.engine), [])
             if request.scope not in scopes:
                 scopes.append(request.scope)
+            self._runs.setdefault(run, _Followed(percent))
+
+    def percent_of(self, run: str, now: float) -> float | None:
+        """How far a ``run`` that is followed was a minute ago at most; None where that cannot be read. The run itself
+        does not depend on it."""
+        followed = self._runs.get(run)
+        if followed is None:
+            return None
+        if now - followed.looked_at >= PERCENT_GAP:
+            followed.looked_at = now
+            with suppress(FerryError, sdk.ClientError, sdk.BotoCoreError):
+                followed.percent = followed.look()
+        return followed.percent
 
     def counted(
         self, job: Job, table: str, destination: Account, record: Tracking
@@ -123,13 +158,16 @@ class SparkKind(DestinationJobs):
 
         def count(show: Callable[[Job], None]) -> int:
             bounds = bounds_of(record, lambda: show(job))
-            return count_items(item_table(destination, table, bounds), lambda _: show(job), bounds)
+            own = item_table(destination, table, bounds).only(record.record.heads)
+            return count_items(own, lambda _: show(job), bounds)
 
         return (yield from self._workbench.steps(job, count))
 
 
-class _TableWork:
-    """The work on one table, by one process."""
+class TableWork:
+    """The work on one table, by one process. ``purpose`` is that of its runs in the record."""
+
+    purpose: ClassVar[str] = WRITE
 
     def __init__(self, item: WaitItem, kind: SparkKind) -> None:
         if item.record is None:
@@ -150,13 +188,13 @@ class _TableWork:
     def resumed(self, job: Job) -> Steps:
         """``job`` running, where an earlier process, or an earlier try, has begun a run that has not ended; else as it
         was, with nothing left that may still begin."""
-        while (last := self.record.latest(WRITE)) is not None and last.state in ("planned", "running"):
+        while (entry := self.record.record.open_job(self.purpose)) is not None:
+            last = job_of_entry(entry)
             if last.state == "running":
                 return self._joined(job, last)
             request = Request.from_dict(last.request["run"])
             engine = ENGINES[request.engine]
-            entry = self.record.record.job(request.run)
-            since = datetime.fromtimestamp(entry.intended_at if entry else 0, UTC)
+            since = datetime.fromtimestamp(entry.intended_at, UTC)
             listed_at = self.record.now()
             plan = replace(self._plan(last), run=request.run)
             try:
@@ -182,8 +220,8 @@ class _TableWork:
     def _joined(self, job: Job, last: Job) -> Job:
         """``job`` as the run ``last`` that goes on, of the table that its plan names."""
         plan = self._plan(last)
-        made = {"table_id": plan.table_id, "table_arn": self.destination.table_arn(plan.table)}
-        request = {**job.request, **{name: last.request[name] for name in KEPT}}
+        made = {"table_id": plan.table_id, "table_arn": self.destination.table_arn(plan.table)} if plan.table_id else {}
+        request = {**job.request, **{name: last.request[name] for name in KEPT if name in last.request}}
         return replace(
             job, state="running", pending_reason="", arn=last.arn, request=request, result={**job.result, **made}
         )
@@ -228,24 +266,42 @@ class _TableWork:
                 table = self._table(job)
                 export = Job.from_dict(job.request.get("export") or {})
                 plan = plan_of(self.destination, self.options, source, table, exported(self.bucket, export))
+                plan = replace(plan, kept_apart=bool(job.request.get("kept_apart")))
                 if not files_left(self.bucket, plan):
                     return (yield from self._judged(job, plan, RunStatus("completed")))
                 job = yield from self._begun(job, table, plan)
-            request = Request.from_dict(job.request["run"])
-            self.kind.follow(self.destination, request)
-            status = RunStatus("running")
-            while status.state == "running":
-                yield Pause(job, "end")
-                status = self._described(job, request)
-            job = replace(job, result={**job.result, "cost": dict(status.cost), "ended_at": self.record.now()})
-            if not status.full:
-                judged = yield from self._judged(job, replace(self._plan(job), run=request.run), status)
-                self._forget(judged)
+            job, status = yield from self.followed(job)
+            if status is not None:
+                judged = yield from self._judged(job, self.plan_run(job), status)
+                self.forget(judged)
                 return judged
-            never = replace(job, result={**job.result, NOTHING: True})
-            self._ended(ended_with(never, SparkJobFailed(f"{status.message}.", "Run again later.")))
-            job = replace(job, state="pending", pending_reason="slot", arn="")
-            yield Pause(job, "slot")
+
+    def followed(self, job: Job) -> Generator[Pause, str | None, tuple[Job, RunStatus | None]]:
+        """``job``, whose run was begun, at the run's end, and how that ended; None where AWS had no capacity for it:
+        the next one may be begun."""
+        request = Request.from_dict(job.request["run"])
+        following = job
+        self.kind.follow(self.destination, request, job.arn, lambda: percent_done(self.bucket, self._plan(following)))
+        status = RunStatus("running")
+        while status.state == "running":
+            yield Pause(job, "end")
+            status = self._described(job, request)
+            done = self.kind.percent_of(job.arn, self.record.now()) if status.state == "running" else None
+            if done is not None:
+                job = replace(job, result={**job.result, "percent": done})
+        job = replace(job, result={name: value for name, value in job.result.items() if name != "percent"})
+        job = replace(job, result={**job.result, "cost": dict(status.cost), "ended_at": self.record.now()})
+        if not status.full:
+            return job, status
+        never = replace(job, result={**job.result, NOTHING: True})
+        self._ended(ended_with(never, SparkJobFailed(f"{status.message}.", "Run again later.")))
+        job = replace(job, state="pending", pending_reason="slot", arn="")
+        yield Pause(job, "slot")
+        return job, None
+
+    def plan_run(self, job: Job) -> JobPlan:
+        """The plan of the run of ``job``, with its token."""
+        return replace(self._plan(job), run=job.request["run"]["run"])
 
     def _described(self, job: Job, request: Request) -> RunStatus:
         """How the run stands; as stopped where AWS does not know it any more, as after somebody deleted its job."""
@@ -253,27 +309,32 @@ class _TableWork:
         listed = entry is not None and self.record.now() > entry.asked_at + LISTED
         return described(self.destination, request, job.arn, listed=listed)
 
-    def _begun(self, job: Job, table: TableDefinition, plan: JobPlan) -> Steps:
+    def _begun(self, job: Job, table: TableDefinition | None, plan: JobPlan) -> Steps:
         """``job`` running: script, package and plan are in the bucket, and the engine has taken the run."""
         payload = delivery.build(self.options.choices.wheels)
-        delivery.deliver(self.bucket, payload)
+        delivery.deliver(self.bucket, payload, delivery.folder_of(self.destination))
         plan = replace(plan, run=new_run(self.record, plan))
         submission = submission_of(self.destination, self.options, table, plan, payload, own_exports(plan))
         try:
+            submission = self.engine.fitted(self.destination, submission)
             scope = self.engine.place(self.destination, submission)
         except sdk.ClientError as error:
             if is_passing(error):
                 raise
             raise self._explained(error, f"preparing the {self.engine.noun}") from error
         self.bucket.put(plan_key(plan), plan.to_json())
-        began = BeganWith(self._mark(), plan.definition.at or 0.0).to_dict()
-        run = {
+        run: dict[str, Any] = {
             "call": {"ClientToken": plan.run},
             "run": self.engine.request(submission, scope).to_dict(),
             "plan": plan_key(plan),
-            EVIDENCE: {**began, "table_id": plan.table_id},
         }
-        return (yield from self._sent(job, Job(job.kind, job.name, request=run, migration_id=job.migration_id)))
+        if table is not None:
+            began = BeganWith(self._mark(), plan.definition.at or 0.0).to_dict()
+            run[EVIDENCE] = {**began, "table_id": plan.table_id}
+        intended = Job(KIND, job.name, request=run, migration_id=job.migration_id)
+        noted = replace(intended, request={**run, "export": job.request["export"]})
+        note_intended(self.bucket, plan_key(plan), noted, self.record.now())
+        return (yield from self._sent(job, intended))
 
     def _sent(self, job: Job, intended: Job) -> Steps:
         """``job`` running, its request sent as it was written down, once for each time that AWS has refused it for
@@ -283,7 +344,7 @@ class _TableWork:
         while True:
             attempts: Attempts | None = None
             try:
-                with self.record.sending(intended, WRITE, request.run) as attempts:
+                with self.record.sending(intended, self.purpose, request.run) as attempts:
                     run_id = engine.begin(self.destination, request)
                 break
             except sdk.ClientError as error:
@@ -314,11 +375,11 @@ class _TableWork:
         source = TableDefinition.read(self.item.need("source"), self.options.table)
         return fingerprint_of(self.options.transform, source)
 
-    def _forget(self, job: Job) -> None:
+    def forget(self, job: Job) -> None:
         """Remove the plan of a run that has ended: it has the salts. Who may not delete leaves it to the bucket's rule
         for left-overs."""
         with suppress(FerryError):
-            self.bucket.delete([job.request["plan"]])
+            self.bucket.delete([job.request["plan"], intended_key(job.request["plan"])])
 
     def _table(self, job: Job) -> TableDefinition:
         table = TableDefinition.read(self.destination, self.options.made_table)
@@ -355,10 +416,10 @@ class _TableWork:
             table, waiting = self.options.made_table, replace(job, state="running")
             result["counted"] = yield from self.kind.counted(waiting, table, self.destination, self.record)
         job = replace(job, state="completed", pending_reason="", result=result)
-        self._fill(job, totals)
+        self._fill(job, totals, manifest)
         return job
 
-    def _fill(self, job: Job, totals: JobTotals) -> None:
+    def _fill(self, job: Job, totals: JobTotals, manifest: Manifest) -> None:
         result = job.result
         began = job.request.get(EVIDENCE) or {"fingerprint": self._mark(), "at": epoch_of(result["export_time"]) or 0.0}
         evidence = {
@@ -369,6 +430,7 @@ class _TableWork:
             "end_time": result["end_time"],
             "protected": True,
             "spark": {**totals.to_dict(), "cost": result.get("cost", {})},
+            EXPORT: evidence_of(self.bucket, manifest),
             "run": job.arn,
         }
         token = str(job.request.get("run", {}).get("run", ""))
@@ -404,12 +466,14 @@ class _TableWork:
 
     def _signatures_over(self, job: Job) -> Generator[Pause, str | None, None]:
         """Pauses until nothing that a run which failed has signed can arrive any more: the table is about to be handed
-        to its users."""
+        to its users. A run that wrote objects for an import has signed nothing for a table."""
         until = 0.0
         for entry in self.record.record.jobs:
-            ended = entry.result.get("job", {}).get("result", {})
-            if entry.purpose == WRITE and entry.state == "failed" and not ended.get(NOTHING):
-                until = max(until, float(ended.get("ended_at", 0)) + OWN_SIGNATURES)
+            if entry.purpose != WRITE or entry.state != "failed":
+                continue
+            last = job_of_entry(entry)
+            if EVIDENCE in last.request and not last.result.get(NOTHING):
+                until = max(until, float(last.result.get("ended_at", 0)) + OWN_SIGNATURES)
         while (seconds := until - self.record.now()) > 0:
             waits = {**job.result, "fenced_until": iso(until)}
             yield Pause(replace(job, state="pending", pending_reason="fence", result=waits), "time", min(seconds, 10.0))

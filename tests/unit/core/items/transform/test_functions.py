@@ -194,3 +194,15 @@ def test_files_that_steps_need():
         "b.py",
         FILE,
     ]
+
+
+def test_what_a_function_prints_is_shown_nowhere(capfd: pytest.CaptureFixture[str]) -> None:
+    """Items are personal data, and would stand in Ansible's output."""
+    step, files = python("print(item); return item")
+    files = {FILE: f"print('on loading')\n{files[FILE]}"}
+    assert made({"a": {"S": "secret"}}, step, files=files) == {"a": {"S": "secret"}}
+    assert capfd.readouterr() == ("", "")
+    body = (
+        "import io; out = io.StringIO(); print('x', 'y', sep='-', end='', file=out); item['n'] = {'S': out.getvalue()}"
+    )
+    assert changed({"a": {"S": "a"}}, f"{body}; return item") == {"a": {"S": "a"}, "n": {"S": "x-y"}}

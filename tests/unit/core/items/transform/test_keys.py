@@ -115,6 +115,31 @@ def test_whether_two_items_can_become_one(apart, steps):
     assert transform(*steps, source=INDEXED, files=FILES, values={}).keys.apart is apart
 
 
+@pytest.mark.parametrize(
+    ("heads", "steps"),
+    [
+        ({}, []),
+        ({"pk": "TENANT#acme#"}, [{"set": {"pk": "TENANT#acme#{pk}"}}]),
+        ({"user": "T#"}, [{"set": {"pk": "T#{pk}"}}, {"rename": {"pk": "user"}}]),
+        ({"pk": "A#T#", "sk": "T#"}, [{"set": {"sk": "T#{sk}"}}, {"set": {"pk": "A#{sk}{pk}"}}]),
+        ({"pk": "T#"}, [{"set": {"pk": "T#{pk}"}}, {"set": {"pk": "{pk}#{sk}"}}]),
+        ({"sk": "acme"}, [{"set": {"sk": "acme"}}]),
+        ({"sk": "acme"}, [{"set": {"sk": {"S": "acme"}}}]),
+        ({"pk": "T#"}, [{"set": {"pk": "T#{pk}"}}, {"keep_if": "attribute_exists(a)"}, {"drop": "a"}]),
+        ({}, [{"set": {"pk": "{pk}#acme"}}]),
+        ({}, [{"set": {"sk": 5}}]),
+        ({}, [{"set": {"pk": "T#{pk}"}}, {"replace": {"pk": ["^T", "U"]}}]),
+        ({}, [{"set": {"pk": "T#{pk}"}}, {"hash": ["pk"]}]),
+        ({}, [{"set": {"pk": "T#{pk}"}}, {"cast": {"pk": "B"}}]),
+        ({}, [{"set": {"pk": "T#{pk}"}}, {"python": {"function": "f.py:f", "attributes": ["pk"]}}]),
+        ({}, [{"set": {"pk": "T#{pk}"}}, {"python": {"function": "f.py:f", "attributes": "all"}}]),
+        ({}, [{"set": {"mail": "T#{pk}"}}]),
+    ],
+)
+def test_the_constant_text_that_keys_begin_with(heads, steps):
+    assert transform(*steps, source=INDEXED, files=FILES, values={}).keys.heads == heads
+
+
 def test_another_key_of_the_destination_keeps_items_apart_only_with_the_whole_key_in_it():
     assert not transform(source=TWO_KEYS, destination=schema("pk:S")).keys.apart
     assert transform(source=TWO_KEYS, destination=schema("sk:S", "pk:S")).keys.apart

@@ -20,6 +20,7 @@ from tests.unit.house.imports import ROOT
 
 PAGE = (ROOT / "docs/transforms.md").read_text()
 EXPORT = 1795932000.0
+SPLIT_NAMES = ("acme", "globex", "acme")  # the tenants of three items
 SALTS = {"env:FERRY_SALT": b"a long random text", "env:CARD_SALT": b"another one"}
 
 
@@ -33,9 +34,10 @@ class Example:
     words: str = ""
 
 
-def examples() -> list[Example]:
-    """The examples of the page."""
+def examples() -> tuple[list[Example], list[Item]]:
+    """The examples of the page: of items, and of hosts that share a table."""
     found: list[Example] = []
+    hosts: list[Item] = []
     text, at, files = PAGE, 0, ""
     for block in re.finditer(r"```(\w+)\n(.*?)```\n", text, re.DOTALL):
         if found:
@@ -44,15 +46,17 @@ def examples() -> list[Example]:
         kind, content = block.groups()
         if kind == "python":
             files = content
+        elif kind == "yaml" and "ferry_transform" not in (options := yaml.safe_load(content)):
+            hosts.append(options)
         elif kind == "yaml":
-            found.append(Example(yaml.safe_load(content), files))
+            found.append(Example(options, files))
         else:
             found[-1].items.append(json.loads(content))
     found[-1].words += text[at:]
-    return found
+    return found, hosts
 
 
-WHOLE, *EXAMPLES = examples()
+(WHOLE, *EXAMPLES), (SPLIT, MERGED) = examples()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.options["ferry_transform"])[:50])
@@ -85,6 +89,31 @@ def test_the_list_at_the_top_compiles():
         files={"files/transform.py": function},
         at=EXPORT,
     )
+
+
+def of_host(options):
+    """The items that become of some of two tenants."""
+    made = transform(*options["ferry_transform"], values=options.get("ferry_transform_values", {}))
+    items = [{"pk": {"S": f"{number}"}, "tenant": {"S": name}} for number, name in enumerate(SPLIT_NAMES)]
+    return [after for item in items for after in outcome(made, item)[0]]
+
+
+def test_hosts_of_one_table_take_their_own_items():
+    assert {options["ferry_table"] for options in SPLIT.values()} == {"tenants"}
+    found = {options["ferry_destination_table"]: of_host(options) for options in SPLIT.values()}
+    assert {table: {item["tenant"]["S"] for item in items} for table, items in found.items()} == {
+        "acme": {"acme"},
+        "globex": {"globex"},
+    }
+    assert sum(map(len, found.values())) == len(SPLIT_NAMES)
+
+
+def test_hosts_with_one_destination_have_keys_apart():
+    assert {(options["ferry_destination_table"], options["ferry_merge"]) for options in MERGED.values()} == {
+        ("tenants", True)
+    }
+    keys = [item["pk"]["S"] for options in MERGED.values() for item in of_host(options)]
+    assert len(set(keys)) == 2 * len(SPLIT_NAMES)
 
 
 def test_each_step_and_each_form_is_on_the_page():

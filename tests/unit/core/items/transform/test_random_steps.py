@@ -119,6 +119,8 @@ def test_each_item_has_the_keys_that_were_told(given_steps, destination, source)
                 for attribute in each.attributes:
                     assert not index or attribute.name not in item or attribute.type in item[attribute.name]
                     assert index or item[attribute.name][attribute.type]
+            for name, head in made.keys.heads.items():
+                assert item[name]["S"].startswith(head)
             key = key_of(made, item)
             assert not made.keys.apart or key not in seen
             seen.add(key)

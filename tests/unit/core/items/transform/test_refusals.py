@@ -182,6 +182,25 @@ def test_a_key_of_the_destination_that_items_do_not_have(key, cause):
     assert refused({"set": {"sum": 5}}, {"drop": "gone"}, destination=schema(*key)).cause == cause
 
 
+@pytest.mark.parametrize(
+    ("steps", "blamed", "how"),
+    [
+        ([{"set": {"pk": "{a}#{pk}"}}, {"hash": ["pk"]}], "1 (set)", "is possibly left unset"),
+        ([{"set": {"pk": "{a}#{pk}"}}, {"replace": {"pk": ["a", "b"]}}], "1 (set)", "is possibly left unset"),
+        ([{"set": {"day": {"NS": ["1"]}}}, {"hash": ["day"]}], "1 (set)", "gets the type SS"),
+        ([{"rename": {"mail": "day"}}, {"replace": {"day": ["a", "b"]}}], "1 (rename)", "gets more than one type"),
+        ([{"cast": {"pk": "BOOL"}}, {"rename": {"pk": "post"}}], "1 (cast)", "gets the type BOOL"),
+        ([{"set": {"x": True}}, {"rename": {"x": "mail"}}], "2 (rename)", "gets the type BOOL"),
+        ([{"set": {"mail": 5}}, {"cast": {"mail": "BOOL"}}], "2 (cast)", "gets the type BOOL"),
+        ([{"rename": {"pk": "old"}}, {"rename": {"x": "pk"}}, {"hash": ["pk"]}], "2 (rename)", "it writes pk after"),
+    ],
+)
+def test_the_step_that_is_meant_is_blamed_and_not_one_after_it(steps, blamed, how):
+    cause = refused(*steps, salts={"env:FERRY_SALT": b"x"}, source=INDEXED).cause
+    assert cause.startswith(f"Step {blamed}")
+    assert how in cause
+
+
 def test_several_items_of_one_while_the_source_is_followed():
     step = {"python": {"function": "good.py:f", "attributes": "all", "several": True}}
     for following in (Following.KEYS, Following.IMAGES):

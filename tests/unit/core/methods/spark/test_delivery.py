@@ -38,6 +38,7 @@ class Bucket:
         self.content[key] = body
 
 
+FOLDER = "tableferry/spark/222222222222/eu-west-1/"
 PAYLOAD = Payload(b"script", Package(b"package"))
 
 
@@ -48,20 +49,20 @@ def fresh() -> None:
 
 def test_what_is_there_already_is_not_put_again() -> None:
     bucket = Bucket()
-    deliver(bucket, PAYLOAD)
-    assert bucket.puts == [PAYLOAD.script_key, PAYLOAD.package_key]
-    deliver(bucket, PAYLOAD)
+    deliver(bucket, PAYLOAD, FOLDER)
+    assert bucket.puts == [PAYLOAD.script_key(FOLDER), PAYLOAD.package_key(FOLDER)]
+    deliver(bucket, PAYLOAD, FOLDER)
     assert len(bucket.puts) == 2
     newer = Payload(b"script", Package(b"other package"))
-    deliver(bucket, newer)
-    assert bucket.puts[2:] == [newer.package_key]  # beside the older one, which a run may be using
-    assert bucket.content[PAYLOAD.package_key] == b"package"
+    deliver(bucket, newer, FOLDER)
+    assert bucket.puts[2:] == [newer.package_key(FOLDER)]  # beside the older one, which a run may be using
+    assert bucket.content[PAYLOAD.package_key(FOLDER)] == b"package"
 
 
 def test_what_was_cut_short_is_put_again() -> None:
-    bucket = Bucket({PAYLOAD.package_key: b"pack"})
-    deliver(bucket, PAYLOAD)
-    assert bucket.content[PAYLOAD.package_key] == b"package"
+    bucket = Bucket({PAYLOAD.package_key(FOLDER): b"pack"})
+    deliver(bucket, PAYLOAD, FOLDER)
+    assert bucket.content[PAYLOAD.package_key(FOLDER)] == b"package"
 
 
 def test_wheels_are_downloaded_once_for_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

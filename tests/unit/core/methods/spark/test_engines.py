@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from botocore.session import Session
 from botocore.validate import validate_parameters
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.aws_errors import is_slot
-from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import NotOurs
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput, NotOurs
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import SparkChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.emr_cluster import EmrCluster, EmrStep
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.emr_serverless import EmrServerless
@@ -43,6 +44,7 @@ SUBMISSION = Submission(
     role_arn="arn:aws:iam::222222222222:role/tableferry-spark",
     policy="{}",
     choices=SparkChoices(cluster_id="j-1"),
+    tags={"team": "data", "tableferry:migration": "default"},
 )
 ENGINES: Sequence[Engine] = (Glue(), EmrServerless(), EmrStep(), EmrCluster())
 SESSION = Session()
@@ -52,6 +54,8 @@ Answer = dict[str, Any] | Exception | Callable[[dict[str, Any]], dict[str, Any]]
 
 class Clients:
     """An account whose calls are checked against the service's model and answered from a list for each operation."""
+
+    partition, region, account_id = "aws", "eu-west-1", "222222222222"
 
     def __init__(self, **answers: Answer | list[Answer]) -> None:
         self.answers = {name: list(each) if isinstance(each, list) else [each] for name, each in answers.items()}
@@ -137,6 +141,10 @@ def test_a_full_cluster_is_waited_for() -> None:
 # Glue
 
 
+OURS = {"tableferry:migration": "default"}
+APPLICATION = "arn:aws:emr-serverless:eu-west-1:222222222222:/applications/00f1"
+
+
 def made_job(**changes: Any) -> dict[str, Any]:
     clients = Clients(get_job=refused("EntityNotFoundException", "GetJob"), create_job={"Name": "n"})
     Glue().place(clients, SUBMISSION)  # type: ignore[arg-type]
@@ -149,9 +157,10 @@ def test_a_glue_job_is_made_once_for_each_package_and_role() -> None:
     assert job["Role"] == SUBMISSION.role_arn
     assert job["GlueVersion"] == "5.1"  # AWS's documents differ about the default
     assert job["DefaultArguments"]["--TempDir"].startswith("s3://b/")
-    there = Clients(get_job={"Job": job})
+    assert job["Tags"] == SUBMISSION.tags
+    there = Clients(get_job={"Job": job}, get_tags={"Tags": OURS})
     assert Glue().place(there, SUBMISSION) == job["Name"]  # type: ignore[arg-type]
-    assert [name for name, _request in there.calls] == ["GetJob"]
+    assert [name for name, _request in there.calls] == ["GetJob", "GetTags"]
     for other in (
         replace(SUBMISSION, package="s3://b/tableferry/spark/tableferry-3.zip"),
         replace(SUBMISSION, role_arn="arn:aws:iam::222222222222:role/other"),
@@ -161,11 +170,38 @@ def test_a_glue_job_is_made_once_for_each_package_and_role() -> None:
         assert Glue().place(clients, other) != job["Name"]  # type: ignore[arg-type]
 
 
-def test_two_controllers_may_make_the_glue_job_at_once() -> None:
+@pytest.mark.parametrize("code", ["AlreadyExistsException", "IdempotentParameterMismatchException"])
+def test_two_controllers_may_make_the_glue_job_at_once(code: str) -> None:
+    job = made_job()
     clients = Clients(
-        get_job=refused("EntityNotFoundException", "GetJob"), create_job=refused("AlreadyExistsException", "CreateJob")
+        get_job=[refused("EntityNotFoundException", "GetJob"), {"Job": job}],
+        create_job=refused(code, "CreateJob"),
+        get_tags={"Tags": OURS},  # its user wants no others
     )
-    assert Glue().place(clients, SUBMISSION)  # type: ignore[arg-type]
+    assert Glue().place(clients, SUBMISSION) == job["Name"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("tags", [{}, {"tableferry:migration": "another"}])
+def test_a_glue_job_of_somebody_else_is_refused(tags: dict[str, str]) -> None:
+    clients = Clients(get_job={"Job": made_job()}, get_tags={"Tags": tags})
+    with pytest.raises(NotOurs, match="somebody else has made it") as error:
+        Glue().place(clients, SUBMISSION)  # type: ignore[arg-type]
+    assert made_job()["Name"] in error.value.cause
+
+
+def test_who_may_not_read_tags_goes_by_the_name() -> None:
+    job = made_job()
+    clients = Clients(get_job={"Job": job}, get_tags=refused("AccessDeniedException", "GetTags"))
+    assert Glue().place(clients, SUBMISSION) == job["Name"]  # type: ignore[arg-type]
+    application = {"id": "a", "name": "", "arn": APPLICATION, "createdAt": SINCE}
+    made = Clients(list_applications={"applications": []}, create_application={"applicationId": "a"})
+    EmrServerless().place(made, SUBMISSION)  # type: ignore[arg-type]
+    application["name"] = made.asked("CreateApplication")[0]["name"]
+    clients = Clients(
+        list_applications={"applications": [application]},
+        list_tags_for_resource=refused("AccessDeniedException", "ListTagsForResource"),
+    )
+    assert EmrServerless().place(clients, SUBMISSION) == "a"  # type: ignore[arg-type]
 
 
 def test_check_mode_makes_no_glue_job() -> None:
@@ -182,7 +218,7 @@ def test_check_mode_makes_no_glue_job() -> None:
     ],
 )
 def test_a_glue_job_that_somebody_changed_is_not_used(changes: dict[str, Any]) -> None:
-    clients = Clients(get_job={"Job": made_job(**changes)})
+    clients = Clients(get_job={"Job": made_job(**changes)}, get_tags={"Tags": OURS})
     with pytest.raises(NotOurs, match="was changed"):
         Glue().place(clients, SUBMISSION)  # type: ignore[arg-type]
 
@@ -250,18 +286,20 @@ def test_a_run_of_glue_says_how_it_stands(run: dict[str, Any], state: str, full:
 
 def test_an_application_is_the_users_or_the_migrations_or_made() -> None:
     engine = EmrServerless()
-    named = replace(SUBMISSION, choices=SparkChoices(application_id="00f1"))
-    assert engine.place(Clients(), named) == "00f1"  # type: ignore[arg-type]
+    given = replace(SUBMISSION, choices=SparkChoices(application_id="00f1"))
+    assert engine.place(Clients(), given) == "00f1"  # type: ignore[arg-type]
     clients = Clients(list_applications={"applications": []}, create_application={"applicationId": "new"})
     assert engine.place(clients, SUBMISSION) == "new"  # type: ignore[arg-type]
     (made,) = clients.asked("CreateApplication")
-    ours = [
-        {"id": name, "name": made["name"], "createdAt": SINCE + timedelta(days=day)}
-        for name, day in (("b", 1), ("a", 0))
+    assert made["tags"] == SUBMISSION.tags
+    named = [
+        {"id": name, "name": made["name"], "arn": APPLICATION, "createdAt": SINCE + timedelta(days=day)}
+        for name, day in (("b", 2), ("a", 1), ("of somebody else", 0))
     ]
-    other = {"id": "c", "name": "tableferry", "createdAt": SINCE - timedelta(days=1)}
+    other = {"id": "c", "name": "tableferry", "arn": APPLICATION, "createdAt": SINCE - timedelta(days=1)}
     there = Clients(
-        list_applications=[{"applications": [other, ours[0]], "nextToken": "t"}, {"applications": [ours[1]]}]
+        list_applications=[{"applications": [other, named[0]], "nextToken": "t"}, {"applications": named[1:]}],
+        list_tags_for_resource=[{"tags": {}}, {"tags": OURS}],
     )
     assert engine.place(there, SUBMISSION) == "a"  # type: ignore[arg-type]
     nothing = Clients(list_applications={"applications": []})
@@ -275,6 +313,56 @@ def test_sizes_are_in_the_request_and_nothing_grows_by_itself() -> None:
     assert "spark.dynamicAllocation.enabled=false" in parameters
     assert submitted["executionIamPolicy"] == {"policy": "{}"}
     assert submitted["clientToken"] == RUN
+    assert submitted["tags"] == SUBMISSION.tags
+
+
+def test_the_release_of_the_users_application_is_asked_for() -> None:
+    named = replace(SUBMISSION, choices=SparkChoices(application_id="00f1"))
+    clients = Clients(get_application={"application": {"releaseLabel": "emr-spark-8.1.0"}})
+    fitted = EmrServerless().fitted(clients, named)  # type: ignore[arg-type]
+    assert "PYSPARK_PYTHON" not in str(EmrServerless().request(fitted, "00f1").call)
+    assert "PYSPARK_PYTHON" in str(EmrServerless().request(named, "00f1").call)
+    denied = Clients(get_application=refused("AccessDeniedException", "GetApplication"))
+    assert EmrServerless().fitted(denied, named) == named  # type: ignore[arg-type]
+    given = replace(named, choices=replace(named.choices, release="emr-7.13.0"))
+    assert EmrServerless().fitted(Clients(), given) == given  # type: ignore[arg-type]
+    assert EmrServerless().fitted(Clients(), SUBMISSION) == SUBMISSION  # type: ignore[arg-type]
+
+
+def cluster_of(security: str, runtime_roles: bool = True) -> Clients:
+    iam = {"IAMConfiguration": {"EnableApplicationScopedIAMRole": runtime_roles}}
+    content = json.dumps({"AuthorizationConfiguration": iam})
+    return Clients(
+        describe_cluster={"Cluster": {"ReleaseLabel": "emr-spark-8.1.0", "SecurityConfiguration": security}},
+        describe_security_configuration={"Name": security, "SecurityConfiguration": content},
+    )
+
+
+@pytest.mark.parametrize(("clients", "takes"), [
+    (cluster_of("own"), True), (cluster_of("own", False), False), (cluster_of(""), False),
+])  # fmt: skip
+def test_a_step_has_a_role_where_its_cluster_takes_one(clients: Clients, takes: bool) -> None:
+    fitted = EmrStep().fitted(clients, SUBMISSION)  # type: ignore[arg-type]
+    call = EmrStep().request(fitted, "j-1").call
+    assert call.get("ExecutionRoleArn") == (SUBMISSION.role_arn if takes else None)
+    assert "PYSPARK_PYTHON" not in str(call)
+
+
+def test_a_role_that_a_cluster_does_not_take_is_refused() -> None:
+    choices = SparkChoices(cluster_id="j-1", role_arn="arn:aws:iam::222222222222:role/own")
+    with pytest.raises(InvalidInput, match="takes no role"):
+        EmrStep().fitted(cluster_of(""), replace(SUBMISSION, choices=choices))  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="runs the job as EMR_EC2_DefaultRole"):
+        EmrCluster().fitted(Clients(), replace(SUBMISSION, choices=replace(choices, cluster_id="")))  # type: ignore[arg-type]
+    assert "StepExecutionRoleArn" not in EmrCluster().request(SUBMISSION, "").call
+
+
+@pytest.mark.parametrize("denied", ["describe_cluster", "describe_security_configuration"])
+def test_who_may_not_look_at_a_cluster_names_the_role(denied: str) -> None:
+    clients = cluster_of("own")
+    clients.answers[denied] = [refused("AccessDeniedException", denied)]
+    fitted = EmrStep().fitted(clients, SUBMISSION)  # type: ignore[arg-type]
+    assert EmrStep().request(fitted, "j-1").call["ExecutionRoleArn"] == SUBMISSION.role_arn
 
 
 def pages_of_emr(engine: Engine, name: str, created: datetime) -> dict[str, Answer | list[Answer]]:

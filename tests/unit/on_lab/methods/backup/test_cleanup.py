@@ -12,9 +12,9 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports import cleanup as staged
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup import cleanup as backups
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.removal import Removal, plan_removal, remove
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records

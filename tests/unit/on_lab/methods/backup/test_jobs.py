@@ -373,7 +373,11 @@ def test_many_tables_are_listed_and_their_percents_shown() -> None:
     assert {job.state for job in found.jobs.values()} == {"completed"}
     calls = found.poll_calls["backup"]
     assert calls["largest_round"] <= calls["bound"]
-    assert any(re.search(r"60 running \(\d+ %\)", line) for line in lines), lines
+    shown = [found for line in lines if (found := re.search(r"60 running \((\d+) %, about (\d+)m(\d+)s left\)", line))]
+    assert shown, lines
+    for percent, minutes, seconds in (map(int, found.groups()) for found in shown):
+        assert 60 * minutes + seconds == pytest.approx(120 * (1 - percent / 100), abs=15), lines
+    assert any(re.match(r"slowest: (table\d+ \(backup 1m\d+s, \d+ %, .*\)(, |$)){10}", line) for line in lines), lines
 
 
 # Failures

@@ -26,6 +26,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     ItemRefused,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items import worker_count
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Counts
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyProgress
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import Comparison
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
@@ -39,7 +41,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.clock i
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.process import Process
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import Run
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
-from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import comparison
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import comparison, kept_differences
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import (
     VerifyOptions,
@@ -320,6 +322,17 @@ def test_a_copy_that_is_not_waited_for_stops_and_goes_on_later(ways: Direct, hur
     assert (jobs[0].state, told["resumed"], told["items"], told["counted"]) == ("completed", True, 100, 100)
 
 
+@pytest.mark.parametrize(
+    ("items", "read", "segments_done", "about", "percent"),
+    [(40, 0, 0, 100, 40.0), (90, 40, 0, 100, 40.0), (40, 0, 2, 100, 50.0), (40, 0, 1, 0, 25.0), (140, 0, 1, 100, 99.0)],
+    ids=["items", "read", "segments", "not counted", "grown"],
+)
+def test_a_copy_says_how_far_it_is(items: int, read: int, segments_done: int, about: int, percent: float) -> None:
+    progress = CopyProgress(Counts(items=items, bytes=7, read=read), segments_done, 4)
+    shown = direct.so_far(progress, about)
+    assert shown == {"items": items, "bytes": 7, "percent": percent, "items_about": about}
+
+
 def test_sessions_that_end_early_are_renewed(ways: Direct, hurry: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The role's keys end before their time: assumed anew, for either side and either kind of request."""
     crossing = ways.crossing
@@ -394,7 +407,7 @@ def test_h8_a_comparison_goes_on_without_its_file_and_says_so(ways: Direct, monk
         if broken == "folder":
             path.parent.write_text("no folder")
         else:
-            monkeypatch.setattr(comparison, "new_file", lambda _path: Full())
+            monkeypatch.setattr(kept_differences, "new_file", lambda _path: Full())
         found = verify_tables(crossing.source, crossing.destination, options)
         assert (found.comparison.missing, found.comparison.extra, len(found.first), found.path) == (1, 1, 2, "")
         assert found.unwritten.startswith(f"{path}: No") and not path.exists()

@@ -21,10 +21,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Counts
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Retries
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.collisions import Collisions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyResult
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.compiled import compiled
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.tally import Tally
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import Pause, WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import copy_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
@@ -329,7 +330,13 @@ class TestRecorded:
         assert other.warnings and other.drift == () and [job.state for job in other.then] == ["not_needed"]
 
 
-@pytest.mark.parametrize("method", ["s3", "backup", "auto"])
+def test_auto_takes_a_method_that_can_change_items(at_once: Any) -> None:
+    aws = world(1)
+    options = MigrationOptions("orders", bucket=BUCKET, transform=choices_of(RENAMED))
+    assert preview(aws.account("source"), aws.account("destination"), options).method == "direct"
+
+
+@pytest.mark.parametrize("method", ["s3", "backup"])
 def test_methods_that_cannot_change_items_are_refused_by_one_sentence(method: str, at_once: Any) -> None:
     aws = world(1)
     options = MigrationOptions("orders", method=method, bucket=BUCKET, transform=choices_of(RENAMED))
@@ -423,7 +430,7 @@ def test_without_a_record_the_tags_say_by_which_transform_a_table_may_be_repaire
         return repair_differences(crossing.source, crossing.destination, options, found, delete_extra=False)
 
     for other in (None, choices_of([{"set": {"new": 2}}])):
-        with pytest.raises(errors.TableBroken, match="tagged has items that were brought by"):
+        with pytest.raises(errors.TableBroken, match="tagged was filled, or begun, by"):
             repaired(other)
     assert repaired(transform).put == 1
     assert {"id": {"S": "more"}, "new": {"N": "1"}} in crossing.items("destination", "tagged")
@@ -456,8 +463,25 @@ def test_items_that_become_one_are_found_before_anything_is_made(
         assert "13 written over by others of the same key" in judged.notes[0]
 
 
+BRINGS = {
+    "direct": "items of orders",
+    "glue": "job run of AWS Glue into orders",
+    "emr": "job run of EMR Serverless into orders",
+}
+
+
+def foreseen(aws: Staged, method: str, transform: Any) -> Any:
+    options = MigrationOptions(
+        "orders", method=method, transform=transform, bucket=BUCKET, enable_point_in_time_recovery=True
+    )
+    return preview(aws.account("source"), aws.account("destination"), options)
+
+
 @pytest.mark.parametrize("shows", [False, True])
-def test_check_mode_shows_the_table_the_keys_and_what_becomes_of_a_sample(at_once: Any, shows: bool) -> None:
+@pytest.mark.parametrize(("method", "brings"), BRINGS.items())
+def test_check_mode_shows_the_table_the_keys_and_what_becomes_of_a_sample(
+    at_once: Any, shows: bool, method: str, brings: str
+) -> None:
     aws = world(0)
     for number in range(4):
         item = {
@@ -474,9 +498,15 @@ def test_check_mode_shows_the_table_the_keys_and_what_becomes_of_a_sample(at_onc
         {"replace": {"id": [".$", ""], "name": ["m$", "n"]}},
     ]
     transform = choices_of(steps, values={":no": {"S": "a3"}}, show_values=shows)
-    options = MigrationOptions("orders", method="direct", transform=transform)
-    found = preview(aws.account("source"), aws.account("destination"), options)
+    scans = []
+    aws.interrupt = lambda when, operation, _n: scans.append(dict(aws.asked)) if operation == "Scan" else None
+    found = foreseen(aws, method, transform)
+    assert found.warnings == ()
+    assert scans
+    assert all(asked == {"TableName": "orders", "Limit": 100} for asked in scans)
     changes = {change.what: change for change in found.changes}
+    assert changes[brings].risk == "billed"
+    assert {"about", "bytes", "write_units_about"} < changes[brings].after.keys()
     assert changes["table orders"].after["KeySchema"][0]["AttributeName"] == "id"
     assert changes["key of orders"].before == "id (S)"
     assert changes["key of orders"].after.startswith("id (S), items are read first: where two get the same, the table")
@@ -497,6 +527,42 @@ def test_check_mode_shows_the_table_the_keys_and_what_becomes_of_a_sample(at_onc
     assert shown["name"][1].startswith("S in 2, 2 with another value")
     assert ("Adan" in str(shown)) is shows
     assert "secret" not in str(found.changes)
+    looks = [what for what in changes if what.endswith("that looks for colliding keys of orders")]
+    kinds = [job.kind for job in (found.job, *found.then)]
+    assert (len(looks), kinds.count("spark_look")) == ((0, 0) if method == "direct" else (1, 1))
+
+
+@pytest.mark.parametrize("method", BRINGS)
+def test_check_mode_goes_on_where_the_source_may_not_be_scanned(at_once: Any, method: str) -> None:
+    aws = world(3)
+    aws.may_not("source", "dynamodb:Scan")
+    found = foreseen(aws, method, choices_of(RENAMED))
+    (warning,) = found.warnings
+    assert warning.startswith("orders: what the steps make of its items is not shown, because no sample can be read")
+    whats = [change.what for change in found.changes]
+    assert ("key of orders" in whats, "the first 3 items" in whats) == (True, False)
+
+
+@pytest.mark.usefixtures("by_calls")
+def test_a_table_that_is_refused_for_colliding_keys_is_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pausing(Bench):
+        def steps(self, job: Any, work: Callable[[Any], Any]) -> Any:
+            yield Pause(job, "time", 1.0)
+            return work(lambda now: None)
+
+    monkeypatch.setattr(copy_job, "Workbench", Pausing)
+    found = Collisions(1, 2, (), 3)
+    monkeypatch.setattr(copy_job, "look_for_collisions", lambda *_how: found)
+    aws = world()
+    for number in (1, 2):
+        playbook = Playbook(aws, number)
+        begun = playbook.start(method="direct", transform=choices_of(SHORTENED))
+        assert begun.changes == ()
+        waited = playbook.wait({"orders": begun})
+        assert (waited.changed, waited.started) == (frozenset(), frozenset()), waited.started
+        assert waited.jobs["orders"].failure["error"] == "CollidingKeys"
+        playbook.end()
+    assert ("destination", "CreateTable") not in aws.calls
 
 
 class Recorded:

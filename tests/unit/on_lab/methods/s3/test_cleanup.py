@@ -23,8 +23,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export
     plan_export,
     start_export,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from tests.unit.on_lab.in_process import Killed
 from tests.unit.on_lab.methods.s3.test_importing import World
 from tests.unit.on_lab.recorded import Playbook, world

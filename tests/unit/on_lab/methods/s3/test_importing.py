@@ -22,18 +22,18 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export
     start_export,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.failures import export_failed
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.failures import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.failures import (
     parse_log_event,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_place import ImportLoader
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.importing import (
     ImportOptions,
     explain_failure,
     plan_import,
     start_import,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.route import Route
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition

@@ -21,15 +21,15 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export
     plan_export,
     start_export,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_place import ImportLoader
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.importing import (
     ImportKind,
     ImportOptions,
     import_job,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, start, wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.settings_job import SettingsKind
 from tests.unit.on_lab.staged import BUCKET, REGION, Staged

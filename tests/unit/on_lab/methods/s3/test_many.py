@@ -9,13 +9,13 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export import plan_export, start_export
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_place import ImportLoader
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.importing import (
     ImportOptions,
     plan_import,
     start_import,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from demo.tables import on_demand, recovery
 
 TABLES, IMPORTS = 12, 8

@@ -23,14 +23,14 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export import plan_export, start_export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.manifest import read_manifest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.staging import StagingBucket
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_place import ImportLoader
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.importing import (
     ImportOptions,
     explain_failure,
     plan_import,
     start_import,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.judge import judge_import
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.judge import judge_import
 from demo.tables import all_types, attributes, key_schema
 
 

@@ -61,7 +61,7 @@ def test_what_other_tables_need_stays_and_the_last_one_takes_the_rest(lab: Runni
     for migration in ("one", "two"):
         make_job(lab, migration)
     glue, objects = lab.client("glue", "destination"), lab.client("s3", "destination")
-    objects.put_object(Bucket=BUCKET, Key="tableferry/spark/tableferry-1.zip", Body=b"x")
+    objects.put_object(Bucket=BUCKET, Key=f"{folder(lab)}tableferry-1.zip", Body=b"x")
     lab.clear_requests()
     foreseen = environment(lab, "orders", "one", state="absent", check_mode=True)
     assert [change["what"] for change in foreseen["changes"]] == ["job tableferry-one-0123456789ab of AWS Glue"]
@@ -75,6 +75,34 @@ def test_what_other_tables_need_stays_and_the_last_one_takes_the_rest(lab: Runni
     assert glue.get_jobs()["Jobs"] == []
     assert ROLE not in roles(lab)
     assert "Contents" not in objects.list_objects_v2(Bucket=BUCKET)
+
+
+def folder(lab: RunningLab, region: str = "") -> str:
+    account = lab.landscape["accounts"]["destination"]["account_id"]
+    return f"tableferry/spark/{account}/{region or lab.landscape['region']}/"
+
+
+def test_two_regions_share_a_bucket_and_each_removes_its_own(lab: RunningLab) -> None:
+    other = {**side(lab, "destination"), "region": "us-east-1"}
+    run("record_table", {"destination": other})
+    objects = lab.client("s3", "destination")
+    for region in ("", "us-east-1"):
+        objects.put_object(Bucket=BUCKET, Key=f"{folder(lab, region)}tableferry-1.zip", Body=b"x")
+        objects.put_object(Bucket=BUCKET, Key=f"{folder(lab, region)}work/1/runs/2/plan.json", Body=b"x")
+    there = {"destination": other, "bucket": BUCKET, "tables": ["orders"]}
+    environment(lab, "orders")
+    run("spark_environment", there)
+    environment(lab, "orders", state="absent")
+    assert [key.startswith(folder(lab, "us-east-1")) for key in keys_of(lab)] == [True, True]
+    assert ROLE in roles(lab)
+    run("spark_environment", {**there, "state": "absent"})
+    assert keys_of(lab) == []
+    assert ROLE not in roles(lab)
+
+
+def keys_of(lab: RunningLab) -> list[str]:
+    listed = lab.client("s3", "destination").list_objects_v2(Bucket=BUCKET, Prefix="tableferry/spark/")
+    return [each["Key"] for each in listed.get("Contents", ())]
 
 
 def test_a_role_with_another_policy_keeps_it_and_a_job_of_somebody_else_stays(lab: RunningLab) -> None:

@@ -12,12 +12,14 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
+from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import CollidingKeys, SparkJobFailed
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
@@ -31,6 +33,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.migration impo
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import record_table
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.clock import AwsClock
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.process import Process
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import LOOK
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import Run
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records
@@ -59,32 +62,37 @@ class Glue(Crossing):
     role: Role
 
 
+def with_role(crossing: Glue) -> None:
+    """The job's role, as the role destination_account leaves it."""
+    services = ["glue.amazonaws.com", "emr-serverless.amazonaws.com"]
+    trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
+    role = crossing.lab.world.identity.add_role(
+        DESTINATION, ROLE, json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    )
+    arn = f"arn:aws:s3:::{BUCKET}"
+    role.inline["job"] = json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": f"{arn}/tableferry/*"},
+                {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": arn},
+                {
+                    "Effect": "Allow",
+                    "Action": ["dynamodb:DescribeTable", "dynamodb:BatchWriteItem"],
+                    "Resource": "arn:aws:dynamodb:*:*:table/*",
+                },
+            ],
+        }
+    )
+    crossing.role = role
+
+
 @pytest.fixture(scope="module")
 def glue() -> Iterator[Glue]:
-    """A lab with the job's role, as the role destination_account leaves it."""
+    """A lab with the job's role."""
     with running(scale=0.0) as lab:
         crossing = Glue(lab)
-        services = ["glue.amazonaws.com", "emr-serverless.amazonaws.com"]
-        trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
-        role = lab.world.identity.add_role(
-            DESTINATION, ROLE, json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-        )
-        arn = f"arn:aws:s3:::{BUCKET}"
-        role.inline["job"] = json.dumps(
-            {
-                "Version": "2012-10-17",
-                "Statement": [
-                    {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": f"{arn}/tableferry/*"},
-                    {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": arn},
-                    {
-                        "Effect": "Allow",
-                        "Action": ["dynamodb:DescribeTable", "dynamodb:BatchWriteItem"],
-                        "Resource": "arn:aws:dynamodb:*:*:table/*",
-                    },
-                ],
-            }
-        )
-        crossing.role = role
+        with_role(crossing)
         yield crossing
 
 
@@ -112,7 +120,9 @@ class Playbook:
         return hurried([WaitItem("it", self.source, self.destination, first, tuple(others), record)], **more)
 
     def migrate(self, table: str, **options: Any) -> Judgement:
-        waited = self.wait(table, self.start(table, **options))
+        return self.judged(table, self.wait(table, self.start(table, **options)))
+
+    def judged(self, table: str, waited: WaitResult) -> Judgement:
         self.waited = waited
         record = Tracking(self.run, table)
         try:
@@ -156,6 +166,7 @@ def runs(glue: Glue, name: str) -> list[dict[str, Any]]:
     return found
 
 
+HARMLESS = [{"replace": {"id": ["[x]", "y"]}}]  # no two items become one, but that shows only when one looks
 STEPS = [
     {"keep_if": "n >= :few"},
     {"hash": {"attributes": ["mail"], "salt_from": "env:FERRY_SALT"}},
@@ -185,17 +196,117 @@ def test_items_change_on_the_way_and_a_run_that_failed_is_gone_on_with(
     digest = hmac.new(b"salt", b"12@x", hashlib.sha256).hexdigest()
     item = {"id": {"S": "TENANT#12"}, "amount": {"N": "12"}, "mail": {"S": digest}}
     assert item in glue.items("destination", "people")
-    left = glue.s3.list_objects_v2(Bucket=BUCKET, Prefix="tableferry/spark/work/")["Contents"]
+    left = glue.s3.list_objects_v2(Bucket=BUCKET, Prefix="tableferry/spark/")["Contents"]
     assert [each["Key"] for each in left if each["Key"].endswith("plan.json")] == []  # they have the salt
     assert "c2FsdA" not in json.dumps(playbook.waited.ways["it"][1].to_dict())
 
 
-def test_keys_that_collide_are_refused_before_anything_is_written(glue: Glue) -> None:
+def tables(glue: Glue) -> list[str]:
+    names: list[str] = glue.lab.client("dynamodb", "destination").list_tables()["TableNames"]
+    return names
+
+
+def all_runs(glue: Glue, state: str = "") -> list[str]:
+    """The ids of the runs of all jobs, those in ``state``."""
+    jobs = glue.lab.client("glue", "destination").get_jobs()["Jobs"]
+    return [run["Id"] for job in jobs for run in runs(glue, job["Name"]) if state in ("", run["JobRunState"])]
+
+
+def test_keys_that_collide_are_refused_before_the_table_is_made(glue: Glue, tmp_path: Path) -> None:
     glue.table("doubles", [{"id": {"S": f"{number}"}, "half": {"S": "h"}} for number in range(6)])
-    steps = [{"replace": {"id": ["[0-9]", "x"]}}]
-    judged = Playbook(glue, 7).migrate("doubles", transform=choices_of(steps))
+    path = tmp_path / "refused.jsonl"
+    chosen = {
+        "transform": choices_of([{"replace": {"id": ["[0-3]", "x"]}}]),
+        "items": ItemChoices(refused_path=str(path)),
+    }
+    before = all_runs(glue)
+    playbook = Playbook(glue, 7)
+    judged = playbook.migrate("doubles", **chosen)
     assert isinstance(judged.failure, CollidingKeys)
-    assert glue.items("destination", "doubles") == []
+    assert judged.failure.status == "refused"
+    assert "gives one key to several items each: 3 of 6 items" in judged.reason
+    assert "doubles" not in tables(glue)
+    (line,) = path.read_text().splitlines()
+    assert json.loads(line)["key"] == {"id": {"S": "x"}}
+    assert sorted(source["id"]["S"] for source in json.loads(line)["sources"]) == ["0", "1", "2", "3"]
+    look = playbook.waited.ways["it"][1]
+    assert look.kind == "spark_look"
+    assert '{"S": "x"}' not in json.dumps([job.to_dict() for job in playbook.waited.ways["it"]])
+    (run,) = set(all_runs(glue)) - set(before)
+    assert run in all_runs(glue, "SUCCEEDED")  # nothing went wrong on the side of AWS
+    policy = runs(glue, look.request["run"]["scope"])[0]["ExecutionRoleSessionPolicy"]
+    assert "dynamodb:" not in policy
+
+    path.unlink()
+    again = Playbook(glue, 70)
+    refused = again.migrate("doubles", **chosen)
+    assert isinstance(refused.failure, CollidingKeys)
+    assert (refused.reason, path.exists()) == (judged.reason, True)
+    assert len(all_runs(glue)) == len(before) + 1  # what was found is known, and nothing is billed again
+    assert "it" not in again.waited.changed
+
+    chosen["transform"] = choices_of([{"replace": {"id": ["[x]", "y"]}}])
+    playbook = Playbook(glue, 71)
+    corrected = playbook.migrate("doubles", **chosen)
+    assert not corrected.failure, corrected.reason
+    assert (corrected.items_destination, len(all_runs(glue))) == (6, len(before) + 3)  # looked at, then written
+    assert [job.kind for job in playbook.waited.ways["it"]][:3] == ["export", "spark_look", "spark_job"]
+    left = glue.s3.list_objects_v2(Bucket=BUCKET, Prefix="tableferry/spark/")["Contents"]
+    assert [
+        each["Key"] for each in left if "/work/" in each["Key"] and each["Key"].endswith(("plan.json", "intended.json"))
+    ] == []
+
+
+def test_a_look_whose_answer_was_lost_is_found_and_not_begun_again(glue: Glue, monkeypatch: pytest.MonkeyPatch) -> None:
+    glue.table("lost-look")
+    begin, begun = engines.Glue.begin, []
+
+    def losing(engine: engines.Glue, account: Account, request: Request) -> str:
+        begun.append(begin(engine, account, request))
+        if len(begun) == 1:
+            raise ReadTimeoutError(endpoint_url="https://glue")
+        return begun[-1]
+
+    monkeypatch.setattr(engines.Glue, "begin", losing)
+    playbook = Playbook(glue, 72)
+    judged = playbook.migrate("lost-look", transform=choices_of(HARMLESS))
+    assert not judged.failure, judged.reason
+    assert begun == [job.arn for job in playbook.waited.ways["it"][1:3]]
+
+
+def test_a_look_that_failed_makes_no_table_and_is_made_anew(glue: Glue) -> None:
+    glue.table("failing-look")
+    transform = choices_of(HARMLESS)
+    policy = glue.role.inline.pop("job")
+    failed = Playbook(glue, 73).migrate("failing-look", transform=transform).failure
+    glue.role.inline["job"] = policy
+    assert isinstance(failed, SparkJobFailed)
+    assert "failing-look" not in tables(glue)
+    judged = Playbook(glue, 74).migrate("failing-look", transform=transform)
+    assert not judged.failure, judged.reason
+
+
+def test_a_look_by_other_steps_that_goes_on_is_followed_to_its_end(glue: Glue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its run was begun by a controller that died; the steps are others now, and keep keys apart by themselves."""
+    glue.table("left-look")
+    begin = engines.Glue.begin
+
+    def dying(engine: engines.Glue, account: Account, request: Request) -> str:
+        begin(engine, account, request)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engines.Glue, "begin", dying)
+    first = Playbook(glue, 75)
+    with pytest.raises(KeyboardInterrupt):
+        first.wait("left-look", first.start("left-look", transform=choices_of(HARMLESS)))
+    first.run.end()
+    monkeypatch.setattr(engines.Glue, "begin", begin)
+    playbook = Playbook(glue, 76)
+    judged = playbook.migrate("left-look", transform=choices_of([{"rename": {"id": "key"}}]))
+    assert not judged.failure, judged.reason
+    record = Tracking(playbook.run, "left-look").find()
+    assert record is not None
+    assert [entry.is_open for entry in record.jobs if entry.purpose == LOOK] == [False]
 
 
 def test_a_table_goes_by_emr_serverless(glue: Glue) -> None:

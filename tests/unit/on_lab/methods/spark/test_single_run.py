@@ -162,7 +162,7 @@ def test_a_run_is_planned_begun_adopted_and_judged(fake: Runs, monkeypatch: pyte
     assert (done["totals"]["read"], done["totals"]["written"], done["totals"]["refused"]) == (ITEMS, ITEMS, {})
     assert "dpu_hours" in done["run"]["cost"]  # 0 where the stand-in took no whole second
     assert fake.items("destination", "one") == fake.items("source", "one")
-    plans = fake.s3.list_objects_v2(Bucket=BUCKET, Prefix="tableferry/spark/work/")["Contents"]
+    plans = fake.s3.list_objects_v2(Bucket=BUCKET, Prefix="tableferry/spark/")["Contents"]
     assert [each["Key"] for each in plans if each["Key"].endswith("plan.json")] == []
     assert fake.glue({**options, "state": "absent"})["changed"] is False
     assert len(fake.fake.runs) == 1
@@ -390,9 +390,9 @@ def test_a_step_of_a_cluster_is_named_by_its_cluster(fake: Runs) -> None:
         {**fake.prepare("gone"), "cluster_id": "j-1"},
         lambda given: fake.call(emr_job_run, given),
         FerryError,
-        "does not exist",
+        "Cluster id 'j-1' is not valid",
     )
-    assert "Starting the step of an EMR cluster" in error.cause
+    assert "Preparing the step of an EMR cluster" in error.cause
 
 
 def test_another_engines_run_is_found_not_doubled(fake: Runs) -> None:

@@ -1,0 +1,350 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The plan of many tables: each is read once and gets a method, a time and a cost. Nothing is changed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from threading import Lock
+from typing import Any
+
+from .. import sdk
+from ..account import Account
+from ..errors import FerryError, RecordDenied
+from ..plan.document import Plan, PlannedTable
+from ..plan.facts import Location, Reason, TableFacts
+from ..plan.prices import Prices
+from ..plan.quotas import account_quotas
+from ..plan.warnings import warnings_of
+from ..record.merging import require_mergeable
+from ..record.parts import of_source
+from ..record.record import Record, table_key
+from ..record.store import RecordStore
+from ..steps.transforms import fingerprint_of
+from ..table.definition import TableDefinition
+from ..table.listing import table_names
+from .choosing import Chooser, Choosing
+from .merging import source_heads
+from .method import Method
+from .options import AUTO, MigrationOptions
+from .permitting import Moved, Policies, permissions_of
+from .surveying import TAKEN, RecoveryReads, Surveyor, place_of, reason_of, wishes_of
+
+THREADS = 8
+# Of the user's choices those that the outcome depends on. Paths and what only one run is about are not among them.
+SETTINGS = (
+    "migration_id", "kms_key_map", "kinesis_map", "principal_map", "defer", "warm_throughput", "indexes_after",
+    "leave_indexes", "enable_point_in_time_recovery", "writes_stopped", "verify", "replace_failed", "finished_settings",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ToPlan:
+    """A table to plan. ``problem`` is what is wrong with its variables: then nothing else of it counts. ``prepared``:
+    the run prepares its accounts; ``managed``: with the credentials of the organization's management account."""
+
+    host: str
+    source: Account | None
+    destination: Account | None
+    options: MigrationOptions
+    store: RecordStore | None = None
+    prepared: bool = True
+    managed: bool = False
+    problem: str = ""
+
+
+@dataclass
+class _Pairs:
+    """What entries share, each asked once: the tables and the records of a destination, and what concerns a pair."""
+
+    methods: Mapping[str, Method]
+    prices: Prices
+    warnings: list[str] = field(default_factory=list)
+    _lock: Lock = field(default_factory=Lock)
+    _standing: dict[int, set[str]] = field(default_factory=dict)
+    _records: dict[int, dict[str, Record]] = field(default_factory=dict)
+    choosers: dict[tuple[int, int], Chooser] = field(default_factory=dict)
+
+    def standing(self, account: Account) -> set[str]:
+        """The names of the tables in the destination."""
+        with self._lock:
+            if id(account) not in self._standing:
+                self._standing[id(account)] = set(table_names(account))
+            return self._standing[id(account)]
+
+    def record(self, store: RecordStore | None, name: str) -> Record | None:
+        """The record of the destination table ``name``."""
+        if store is None:
+            return None
+        with self._lock:
+            if id(store) not in self._records:
+                self._records[id(store)] = self._read(store)
+            return self._records[id(store)].get(table_key(name))
+
+    def _read(self, store: RecordStore) -> dict[str, Record]:
+        try:
+            return {record.key: record for record in store.everything().records}
+        except RecordDenied as denied:
+            self.warnings.append(f"The records of earlier runs cannot be read: {denied.cause} {denied.next_step}")
+            return {}
+
+    def chooser(self, source: Account, destination: Account) -> Chooser:
+        """The one for tables of this pair."""
+        standing = self.standing(destination)
+        with self._lock:
+            key = (id(source), id(destination))
+            if key not in self.choosers:
+                surveyor = Surveyor(source, destination, standing.__contains__, RecoveryReads(source).of)
+                self.choosers[key] = Chooser(self.methods, surveyor, self.prices)
+            return self.choosers[key]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One planned table with what its quotas need."""
+
+    table: PlannedTable
+    facts: TableFacts | None = None
+
+
+def make_plan(
+    methods: Mapping[str, Method],
+    entries: Sequence[ToPlan],
+    prices: Prices,
+    progress: Callable[[str], None] = lambda line: None,
+    warnings: Sequence[str] = (),
+    policies: Policies | None = None,
+) -> Plan:
+    """The plan of ``entries``; ``warnings`` are told before its own. What is wrong with one table is part of it; only a
+    fault of ours is raised. With ``policies`` IAM is asked whether the callers may do what these allow."""
+    pairs = _Pairs(methods, prices)
+    pool = ThreadPoolExecutor(THREADS, "tableferry-plan")
+    found: list[_Found] = []
+    try:
+        for at, each in enumerate(pool.map(lambda entry: _planned(pairs, entry), entries), 1):
+            found.append(each)
+            if at % 500 == 0:
+                progress(f"planned {at} of {len(entries)} tables")
+    finally:
+        pool.shutdown(cancel_futures=sys.exc_info()[0] is not None)
+    tables = tuple(each.table for each in found)
+    quotas = tuple(_quotas(pairs, entries, found))
+    between = [word for chooser in pairs.choosers.values() for each in chooser.asked() for word in each.warnings]
+    moved = {table.method for table in tables if table.goes}
+    shared = between if any(methods[name].data_needs == "backed_up" for name in moved) else []
+    of_tables = [*_shared_exports(methods, tables), *(word for table in tables for word in table.warnings)]
+    permitted = permissions_of(policies, _moved(entries, tables)) if policies is not None else ()
+    return Plan(
+        tables,
+        prices,
+        _now(entries),
+        (*(each.to_do for each in permitted if each.to_do), *_to_do(tables, quotas)),
+        quotas,
+        tuple(
+            dict.fromkeys(
+                [
+                    *warnings,
+                    *pairs.warnings,
+                    *(each.warning for each in permitted if each.warning),
+                    *shared,
+                    *of_tables,
+                ]
+            )
+        ),
+        permitted,
+    )
+
+
+def _moved(entries: Sequence[ToPlan], tables: Sequence[PlannedTable]) -> Iterator[Moved]:
+    """The tables that go, each with what its permissions depend on."""
+    for entry, table in zip(entries, tables, strict=True):
+        if table.goes and table.method and entry.source is not None and entry.destination is not None:
+            records = entry.store.table.name if entry.store is not None else ""
+            yield Moved(table.method, entry.options, entry.source, entry.destination, entry.prepared, records)
+
+
+def _shared_exports(methods: Mapping[str, Method], tables: Sequence[PlannedTable]) -> Iterator[str]:
+    """Of which hosts the plan counts an export each although one serves all."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for table in tables:
+        if table.state == "planned" and methods[table.method].data_needs == "staged":
+            key = (str(table.source), table.table, str(table.destination))
+            found.setdefault(key, []).append(table.host)
+    for hosts in found.values():
+        if len(hosts) > 1:
+            yield f"{', '.join(hosts)}: AWS bills one export for all of them, which the plan counts for each."
+
+
+def _now(entries: Sequence[ToPlan]) -> str:
+    account = next((entry.destination for entry in entries if entry.destination is not None), None)
+    return account.now().isoformat(timespec="seconds") if account is not None else ""
+
+
+def _planned(pairs: _Pairs, entry: ToPlan) -> _Found:
+    options, source, destination = entry.options, entry.source, entry.destination
+    blank = PlannedTable(entry.host, "cannot_go", options.table, options.made_table, asked=options.method)
+    if entry.problem or source is None or destination is None:
+        return _Found(_stuck(blank, Reason("variables", entry.problem.rstrip("."))))
+    try:
+        placed = _with(blank, source=place_of(source), destination=place_of(destination))
+        options.require_valid()
+        record = pairs.record(entry.store, options.made_table)
+        standing = options.made_table in pairs.standing(destination)
+        next_part = False
+        if record is not None and not record.is_untouched:
+            arn = source.table_arn(options.table)
+            require_mergeable(
+                record, options.migration_id, arn, source_heads(source, options) if options.merge else None
+            )
+            own = of_source(record, arn)
+            if own.is_done and standing:
+                return _Found(_with(placed, state="done", method=own.method, why="an earlier run has finished it"))
+            next_part = arn not in record.sources
+            if not next_part:
+                return _begun(pairs, entry, placed, own)
+        chooser = pairs.chooser(source, destination)
+        wishes = wishes_of(options, prepared=entry.prepared, managed=entry.managed)
+        return _new(entry, placed, chooser.of(options, wishes), chooser.methods, next_part=next_part)
+    except FerryError as error:
+        return _Found(_stuck(blank, reason_of(error)))
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        return _Found(_stuck(blank, reason_of(source.explain(error, f"planning the table {options.table}"))))
+
+
+def _new(
+    entry: ToPlan, placed: PlannedTable, choosing: Choosing, methods: Mapping[str, Method], *, next_part: bool
+) -> _Found:
+    """A table that nobody has begun, or the ``next_part`` of one that has items of other sources."""
+    survey, chosen = choosing.survey, choosing.chosen
+    facts = survey.facts
+    reasons = [reason for reason in survey.reasons if not (next_part and reason.rule == TAKEN)]
+    if facts is None or chosen is None:
+        return _Found(_stuck(placed, *reasons))
+    seen = _seen(placed, facts, entry.options, choosing)
+    if reasons:
+        return _Found(_stuck(seen, *reasons))
+    if chosen.forecast is None:
+        return _Found(_stuck(seen, *_reasons_of(seen, entry.options.method, chosen.why)))
+    method = methods[chosen.forecast.method]
+    made_plain = method.data_needs == "backed_up" or not method.local_secondary_indexes
+    return _Found(
+        _with(
+            seen,
+            state="planned",
+            method=method.name,
+            why=chosen.why,
+            warnings=tuple(warnings_of(facts, chosen.forecast, made_plain)),
+        ),
+        facts,
+    )
+
+
+def _begun(pairs: _Pairs, entry: ToPlan, placed: PlannedTable, record: Record) -> _Found:
+    """A table that an earlier run began: it stays with its method, whatever that costs."""
+    assert entry.source is not None and entry.destination is not None
+    chooser = pairs.chooser(entry.source, entry.destination)
+    wishes = wishes_of(entry.options, prepared=entry.prepared, managed=entry.managed)
+    choosing = chooser.of(entry.options, wishes)
+    begun = _with(placed, state="begun", method=record.method, why="an earlier run began it by this method")
+    if choosing.survey.facts is None:
+        return _Found(begun)
+    return _Found(_seen(begun, choosing.survey.facts, entry.options, choosing))
+
+
+def _seen(placed: PlannedTable, facts: TableFacts, options: MigrationOptions, choosing: Choosing) -> PlannedTable:
+    return _with(
+        placed,
+        forecasts=choosing.forecasts,
+        settings=settings_of(options, facts.definition),
+        shape=shape_of(facts.definition),
+        size=facts.size,
+        items=facts.definition.item_count,
+    )
+
+
+def _reasons_of(table: PlannedTable, asked: str, why: str) -> tuple[Reason, ...]:
+    """Why the table cannot go: by the method that was asked for, or by any."""
+    if asked != AUTO:
+        return next(each.reasons for each in table.forecasts if each.method == asked)
+    return (Reason("no method", why),)
+
+
+def _stuck(table: PlannedTable, *reasons: Reason) -> PlannedTable:
+    why = "; ".join(reason.why for reason in reasons)
+    return _with(table, state="cannot_go", method="", reasons=reasons, why=why)
+
+
+def _with(table: PlannedTable, **members: Any) -> PlannedTable:
+    return PlannedTable(**{**vars(table), **members})
+
+
+def settings_of(options: MigrationOptions, definition: TableDefinition) -> dict[str, Any]:
+    """What the user chose, as JSON-safe data without secrets: of steps that change items only a fingerprint."""
+    chosen = {name: getattr(options, name) for name in SETTINGS}
+    usual = MigrationOptions(options.table)
+    for part in ("backup", "spark"):
+        given, default = asdict(getattr(options, part)), asdict(getattr(usual, part))
+        chosen[part] = {name: value for name, value in given.items() if value != default[name] and name != "wheels"}
+    chosen["rates"] = [options.items.read_rate, options.items.write_rate]
+    chosen["transform"] = fingerprint_of(options.transform, definition)
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
+
+
+def shape_of(definition: TableDefinition) -> dict[str, Any]:
+    """What the source table is like, as far as a plan depends on it."""
+    return {
+        "table_id": definition.table_id,
+        "key_schema": list(definition.key_schema),
+        "attributes": sorted(definition.attribute_definitions, key=lambda entry: str(entry["AttributeName"])),
+        "indexes": sorted(index.name for index in definition.global_secondary_indexes),
+        "local_indexes": sorted(index.name for index in definition.local_secondary_indexes),
+        "billing_mode": definition.billing_mode,
+        "capacity": definition.provisioned_throughput,
+        "on_demand": definition.on_demand_throughput,
+        "table_class": definition.table_class,
+        "stream": (definition.stream or {}).get("StreamViewType", ""),
+        "key": definition.kms_key_arn,
+        "deletion_protection": definition.deletion_protection,
+    }
+
+
+def _quotas(pairs: _Pairs, entries: Sequence[ToPlan], found: Sequence[_Found]) -> Iterator[dict[str, Any]]:
+    """The quotas of each destination."""
+    destinations: dict[Location, tuple[Account, list[TableFacts]]] = {}
+    for entry, each in zip(entries, found, strict=True):
+        if each.facts is not None and entry.destination is not None:
+            account, facts = destinations.setdefault(each.facts.destination, (entry.destination, []))
+            facts.append(each.facts)
+    for place, (account, facts) in destinations.items():
+        limits: dict[str, int] = {}
+        if any(each.definition.provisioned_throughput for each in facts):
+            limits = _limits(account)
+        yield from account_quotas(place, len(pairs.standing(account)), facts, limits)
+
+
+def _limits(account: Account) -> dict[str, int]:
+    try:
+        answer = account.ask("dynamodb", "describe_limits", "reading the quotas of DynamoDB", retries=1)
+    except FerryError:
+        return {}
+    return {name: value for name, value in answer.items() if name.startswith("AccountMax")}
+
+
+def _to_do(tables: Sequence[PlannedTable], quotas: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What the user should do before the tables are moved, each once with the tables that wait for it."""
+    steps: dict[tuple[str, str], list[str]] = {}
+    for table in tables:
+        for reason in table.reasons if table.state == "cannot_go" else ():
+            if reason.next_step:
+                steps.setdefault((reason.rule, reason.next_step), []).append(table.host)
+    for (_rule, step), hosts in steps.items():
+        which = ", ".join(hosts[:3]) + (f" and {len(hosts) - 3} more" if len(hosts) > 3 else "")
+        yield f"{which}: {step}"
+    for quota in quotas:
+        if quota["raise"]:
+            yield f"{quota['where']}: {quota['raise']}"

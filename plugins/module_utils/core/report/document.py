@@ -1,0 +1,175 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The report as data: what report.json has, and of what the page and the Markdown are made. Pure.
+
+``docs/report.schema.json`` describes it; ``VERSION`` grows with what is added, and by a whole number where something
+is taken away or changes its meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..steps.claim_job import KIND as CLAIM
+from .row import Row, TablePlace, row
+
+VERSION = "1.0"
+UNKNOWN = "unknown"  # the status of a table of whose migration this report knows nothing
+MOST_NAMED = 50  # failed tables in what AWX is handed
+ATTENTION = ("failed", "refused", UNKNOWN, "planned", "copied", "migrated")  # the order in which people look
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class WrittenBy:
+    """Who writes a report: the ``run``, its playbook's ``kind`` and when (ISO 8601)."""
+
+    run: str
+    kind: str
+    at: str
+
+
+def document(rows: Iterable[Row], written: WrittenBy, former: Mapping[str, Any] | None = None) -> Document:
+    """The report of a run that migrated tables. Of a ``former`` report in the same folder it keeps what verify and
+    cleanup found about copies that this run found finished: they are still the same."""
+    known = _Known((former or {}).get("tables", ()))
+    tables = []
+    for entry in rows:
+        before = known.find(entry) if _was_finished(entry) else None
+        kept = {part: before.get(part) for part in ("comparison", "cleanup")} if before else {}
+        tables.append({**_EMPTY, **entry, **kept})
+    return _document(tables, written, [])
+
+
+def with_part(former: Mapping[str, Any] | None, part: str, rows: Iterable[Row], written: WrittenBy) -> Document:
+    """The ``former`` report with what ``rows`` say as the ``part`` comparison or cleanup of their tables; a table that
+    it does not know comes in with the status ``unknown``."""
+    tables = [dict(entry) for entry in (former or {}).get("tables", ())]
+    known = _Known(tables)
+    for entry in rows:
+        found = known.find(entry)
+        if found is None:
+            found = _unknown(entry)
+            tables.append(found)
+            known.add(found)
+        found[part] = {**entry[part], "at": written.at, "run": written.run}
+    return _document(tables, written, list((former or {}).get("adoption", ())))
+
+
+def is_readable(found: Any) -> bool:
+    """Whether ``found``, from a file, is a report that this version can go on with."""
+    try:
+        tables = found["tables"]
+        places = [
+            place[name] for entry in tables for place in map(entry.get, _SIDES) for name in TablePlace().to_dict()
+        ]
+        sound = all({*_EMPTY, *row("", "")} <= entry.keys() for entry in tables)
+        major = str(found["version"]).partition(".")[0]
+    except (KeyError, TypeError, AttributeError):
+        return False
+    return sound and major == VERSION.partition(".")[0] and all(isinstance(place, str) for place in places)
+
+
+_SIDES = ("source", "destination")
+_EMPTY: Row = {
+    "to_do": [],
+    "cost": {"planned": None, "outcome": None},
+    "plan": None,
+    "comparison": None,
+    "cleanup": None,
+}
+
+
+def _unknown(entry: Mapping[str, Any]) -> Row:
+    found = row(str(entry["name"]), "")
+    names = ("migration_id", "source", "destination")
+    return {**_EMPTY, **found, **{name: entry[name] for name in names}, "status": UNKNOWN, "reason": ""}
+
+
+class _Known:
+    """Tables of a report, to be found again."""
+
+    def __init__(self, tables: Iterable[Any]) -> None:
+        self._by_name: dict[tuple[str, ...], list[Any]] = {}
+        for entry in tables:
+            self.add(entry)
+
+    def add(self, entry: Any) -> None:
+        self._by_name.setdefault(self._name(entry), []).append(entry)
+
+    def find(self, entry: Mapping[str, Any]) -> Any:
+        """The one that is the table of ``entry``; None where there is none. An account that is not known on one side
+        is taken for the other's."""
+        account = entry["destination"]["account_id"]
+        found = self._by_name.get(self._name(entry), [])
+        exact = [each for each in found if each["destination"]["account_id"] == account]
+        close = [each for each in found if not account or not each["destination"]["account_id"]]
+        return next(iter([*exact, *close]), None)
+
+    @staticmethod
+    def _name(entry: Mapping[str, Any]) -> tuple[str, ...]:
+        return (str(entry["name"]), str(entry["destination"]["region"]), str(entry["destination"]["table"]))
+
+
+def _was_finished(entry: Mapping[str, Any]) -> bool:
+    return any(job["kind"] == CLAIM and job["state"] == "not_needed" for job in entry["jobs"])
+
+
+def _document(tables: list[Row], written: WrittenBy, adoption: Sequence[Mapping[str, Any]]) -> Document:
+    tables.sort(key=lambda entry: (str(entry["name"]), str(entry["destination"]["arn"])))
+    return {
+        "version": VERSION,
+        "run": written.run,
+        "playbook": written.kind,
+        "written_at": written.at,
+        "totals": totals(tables),
+        "tables": tables,
+        "adoption": [dict(entry) for entry in adoption],
+    }
+
+
+def totals(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What all ``tables`` come to: their number, also by status, items and bytes of the copies, and from when to when
+    jobs were at work ("" where nobody knows)."""
+    starts, ends = ([job[at] for entry in tables for job in entry["jobs"] if job[at]] for at in ("start", "end"))
+    statuses = [str(entry["status"]) for entry in tables]
+    return {
+        "tables": len(tables),
+        "statuses": {status: statuses.count(status) for status in ATTENTION if status in statuses},
+        "items": sum(entry["items_destination"] or 0 for entry in tables),
+        "bytes": sum(entry["bytes"] or 0 for entry in tables),
+        "start": min(starts, default=""),
+        "end": max(ends, default=""),
+    }
+
+
+def part_of(found: Document, keep: Callable[[Mapping[str, Any]], bool]) -> Document:
+    """The report of those tables that are to ``keep``: what one account may see of it."""
+    tables = [entry for entry in found["tables"] if keep(entry)]
+    adoption = [entry for entry in found["adoption"] if keep({"destination": entry})]
+    return {**found, "totals": totals(tables), "tables": tables, "adoption": adoption}
+
+
+def artifact(found: Document, page: str, copies: Sequence[str]) -> dict[str, Any]:
+    """What a workflow is handed: small, whatever the number of tables."""
+    failed = [str(entry["name"]) for entry in found["tables"] if _has_failed(entry)]
+    return {
+        "tables": found["totals"]["tables"],
+        "statuses": found["totals"]["statuses"],
+        "failed": failed[:MOST_NAMED],
+        "failed_more": max(0, len(failed) - MOST_NAMED),
+        "report": page,
+        "copies": list(copies),
+        "run": found["run"],
+    }
+
+
+def _has_failed(entry: Mapping[str, Any]) -> bool:
+    parts = [entry["comparison"], entry["cleanup"]]
+    wrong = any(part and part["result"] in ("failed", "differs", "refused") for part in parts)
+    return wrong or entry["status"] in ("failed", "refused")

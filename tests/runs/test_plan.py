@@ -1,0 +1,74 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The playbook plan, and migrate with the plan that was approved."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab.client import spawn
+from tests.runs.playbooks import client, prepare
+
+
+def told(data: dict[str, Any]) -> dict[str, Any]:
+    """A plan without the time at which it was made."""
+    return {name: value for name, value in data.items() if name != "made_at"}
+
+
+def test_what_is_planned_is_what_runs_and_what_was_not_approved_is_refused(tmp_path: Path) -> None:
+    with spawn(scale=0.01) as lab:
+        migration = prepare(lab, tmp_path, ["orders", "users", "taken"])
+        client(lab, "dynamodb", "destination").create_table(
+            TableName="taken", BillingMode="PAY_PER_REQUEST", KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        )  # fmt: skip
+        lab.clear_requests()
+        path = tmp_path / "plan.json"
+        book = "tableferry.aws.plan"
+        with migration.run(
+            "plan", playbook=book, ferry_plan_path=str(path), ferry_plan_strict=True, ferry_prices={"export_gb": 0.2}
+        ) as planned:
+            assert planned.wait() == 2, planned.output[-4000:]  # for the table that cannot go
+        assert lab.mutating_calls() == []
+        data = json.loads(path.read_text())
+        assert data["line"].startswith("3 tables: 2 by s3, 1 cannot go (destination); ")
+        assert data["line"].endswith("; 1 thing for you to do")
+        assert data["line"] in planned.output
+        assert data["prices"]["figures"]["export_gb"]["price"] == 0.2
+        # Check mode prints and writes the same, and starts nothing.
+        checked_path = tmp_path / "checked.json"
+        with migration.run(
+            "check", "--check", ferry_plan_path=str(checked_path), ferry_prices={"export_gb": 0.2}
+        ) as checked:
+            checked.wait()
+        assert data["line"] in checked.output
+        assert told(json.loads(checked_path.read_text())) == told(data)
+        assert lab.mutating_calls() == []
+        # Only what was approved is moved: not what came later, and not what has another method now.
+        inventory = yaml.safe_load(migration.inventory.read_text())
+        inventory["dynamodb_tables"]["hosts"] |= {
+            "users": {"ferry_method": "direct"},
+            "late": {"ferry_table": "orders", "ferry_destination_table": "late"},
+        }
+        migration.inventory.write_text(yaml.safe_dump(inventory))
+        with migration.run("migrate", ferry_plan=str(path)) as migrated:
+            assert migrated.wait() == 2, migrated.output[-4000:]
+        rows = {row["name"]: row for row in json.loads(migrated.report.read_text())["tables"]}
+        assert {name: row["status"] for name, row in rows.items()} == {
+            "orders": "migrated", "users": "refused", "taken": "refused", "late": "refused",
+        }  # fmt: skip
+        assert "the method would be direct, not s3" in rows["users"]["reason"]
+        assert "the table is not in it" in rows["late"]["reason"]
+        assert migration.records()["orders"].method == "s3"
+        assert migration.started("export") == ["orders"]
+        # Wrong prices are refused before anything is asked.
+        lab.clear_requests()
+        with migration.run("wrong", playbook=book, ferry_prices={"export_gb": -1}) as refused:
+            assert refused.wait() == 2
+        assert "the price of export_gb is negative" in refused.output

@@ -1,0 +1,219 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The plan as JSON and as lines, and an approved one against that of now."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.planning import settings_of, shape_of
+from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.approved import check_approved, refusals
+from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.document import Plan, PlannedTable, lines_of
+from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.facts import Reason, TableFacts
+from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.handed_on import is_packed, pack, unpack
+from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.prices import usual
+from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.warnings import warnings_of
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.planned import with_plan
+
+from .tables import HERE, LSI, PROVISIONED, THERE, chosen, facts, forecasts
+
+
+def planned(host: str, found: TableFacts | None = None, **members: Any) -> PlannedTable:
+    found = found or facts()
+    forecast = chosen(found).forecast
+    assert forecast is not None
+    values: dict[str, Any] = {
+        "state": "planned", "table": "orders", "made_table": "orders", "source": HERE, "destination": THERE,
+        "asked": "auto", "method": forecast.method, "why": "because", "forecasts": tuple(forecasts(found).values()),
+        "settings": settings_of(MigrationOptions("orders"), found.definition), "shape": shape_of(found.definition),
+        "size": found.size, "items": found.definition.item_count, **members,
+    }  # fmt: skip
+    return PlannedTable(host, **values)
+
+
+def data(*tables: PlannedTable, to_do: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A plan as it is read from its file."""
+    made: dict[str, Any] = json.loads(json.dumps(Plan(tables, usual(), "2026-11-29T12:00:00+00:00", to_do).to_dict()))
+    return made
+
+
+STUCK = PlannedTable(
+    "stuck", "cannot_go", "stuck", "stuck", reasons=(Reason("MissingKeyMapping", "no key", "Add the key."),)
+)
+
+
+def test_one_line_counts_all() -> None:
+    tables = [planned(f"t{number}") for number in range(3)]
+    tables += [planned("local", facts(**LSI)), planned("old", state="done"), STUCK]
+    plan = data(*tables, to_do=("Add the key.",))
+    assert plan["line"].startswith(
+        "6 tables: 3 by s3, 1 by backup (local secondary indexes), 1 done already, 1 cannot go (MissingKeyMapping); "
+    )
+    assert plan["line"].endswith("; 1 thing for you to do")
+    assert plan["totals"]["by_method"] == {"backup": 1, "s3": 3}
+    assert (plan["totals"]["planned"], plan["totals"]["done"], plan["totals"]["cannot_go"]) == (4, 1, 1)
+    assert plan["totals"]["cost"] == pytest.approx(
+        [sum(table["cost"][end] for table in plan["tables"]) for end in (0, 1)]
+    )
+    assert list(lines_of(plan))[-1] == plan["line"]
+
+
+def test_the_example_of_the_issue_is_worded_so() -> None:
+    tables = [planned(f"a{number}") for number in range(88)]
+    tables += [planned(f"b{number}", facts(**LSI)) for number in range(9)]
+    tables += [planned(f"c{number}", asked="direct", method="direct") for number in range(4)]
+    line = data(*tables, *[STUCK] * 3, to_do=("one", "two"))["line"]
+    assert line.startswith(
+        "104 tables: 88 by s3, 9 by backup (local secondary indexes), 4 by direct, 3 cannot go (MissingKeyMapping); "
+    )
+    assert line.endswith("; 2 things for you to do")
+    assert "; about $" in line
+
+
+def test_tables_that_cannot_go_are_always_named_and_others_up_to_fifty() -> None:
+    lines = list(lines_of(data(*[planned(f"t{number}") for number in range(60)], STUCK)))
+    assert "stuck: cannot go: no key. Add the key." in lines
+    assert not any(line.startswith("t1: ") for line in lines)
+    assert any("60 tables that can go are not listed here" in line for line in lines)
+    assert any(line.startswith("t1: by s3") for line in lines_of(data(planned("t1"), STUCK)))
+
+
+def test_unconfirmed_prices_are_named_where_they_count() -> None:
+    assert any("UNCONFIRMED: export_gb, import_gb" in line for line in lines_of(data(planned("t"))))
+    assert not any("UNCONFIRMED" in line for line in lines_of(data(STUCK)))
+
+
+def test_a_table_that_was_begun_costs_up_to_the_whole() -> None:
+    begun, whole = data(planned("t", state="begun"))["tables"][0], data(planned("t"))["tables"][0]
+    assert begun["cost"] == [0, whole["cost"][1]]
+    assert begun["seconds"] == [0, whole["seconds"][1]]
+
+
+def test_warnings_of_a_table() -> None:
+    found = facts(
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+        TableClassSummary={"TableClass": "STANDARD_INFREQUENT_ACCESS"},
+        Replicas=[{"RegionName": "eu-west-2"}],
+        WarmThroughput={"ReadUnitsPerSecond": 50000, "WriteUnitsPerSecond": 20000},
+    )
+    words = " ".join(warnings_of(found, forecasts(found)["direct"], True))
+    for part in (
+        "read while others write",
+        "24 hours",
+        "eu-west-2",
+        "two changes of class",
+        "WriteUnitsPerSecond 20000",
+    ):
+        assert part in words, part
+    assert list(warnings_of(facts(), forecasts(facts())["s3"], True)) == []
+
+
+# Approved plans
+
+
+def change(**members: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda table: table.update(members)
+
+
+def setting(**members: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda table: table["settings"].update(members)
+
+
+def shape(**members: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda table: table["shape"].update(members)
+
+
+def test_what_is_as_approved_is_not_refused() -> None:
+    plan = data(planned("t"), planned("old", state="done"))
+    assert refusals(plan, copy.deepcopy(plan)) == {}
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        (change(method="direct", why="cheaper"), "the method would be direct, not s3 (cheaper)"),
+        (change(cost=[30.0, 40.0]), "it would cost about $35, and $2.50 to $3.33 was planned"),
+        (change(cost=[0.1, 0.2]), "it would cost about $0.15, and $2.50 to $3.33 was planned"),
+        (setting(verify="full"), "verify is full, not counts"),
+        (setting(kms_key_map={"a": "b"}), "kms_key_map is {'a': 'b'}, not none"),
+        (shape(table_id="id-2"), "table_id is id-2, not id-1"),
+        (shape(indexes=["by_mail"]), "indexes is ['by_mail'], not none"),
+        (shape(billing_mode="PROVISIONED"), "billing_mode is PROVISIONED, not PAY_PER_REQUEST"),
+        (change(destination={"arn": "arn:other"}), "the destination is arn:other, not arn:aws:dynamodb:eu-west-1:2222"),
+        (change(host="other"), "the table is not in it"),
+    ],
+)
+def test_what_differs_is_refused_with_the_difference(now: Callable[[dict[str, Any]], None], words: str) -> None:
+    plan = data(planned("t"))
+    changed = copy.deepcopy(plan)
+    now(changed["tables"][0])
+    (refused,) = refusals(plan, changed).values()
+    assert words in refused
+    assert "the plan of 2026-11-29T12:00:00+00:00" in refused
+
+
+@pytest.mark.parametrize(
+    "now", [change(cost=[2.6, 3.4]), change(cost=[2.4, 3.3]), change(state="done", method="direct")]
+)
+def test_a_little_more_or_less_and_what_is_done_are_not_refused(now: Callable[[dict[str, Any]], None]) -> None:
+    plan = data(planned("t"))
+    changed = copy.deepcopy(plan)
+    now(changed["tables"][0])
+    assert refusals(plan, changed) == {}
+
+
+def test_a_table_that_could_not_go_was_not_approved() -> None:
+    assert "it says that the table cannot go" in refusals(data(STUCK), data(planned("stuck")))["stuck"]
+
+
+@pytest.mark.parametrize("approved", [None, [], {}, {"schema": "other", "version": 1, "tables": []}, {"tables": {}}])
+def test_what_is_no_plan_is_refused(approved: Any) -> None:
+    with pytest.raises(InvalidInput, match="no plan of TableFerry"):
+        check_approved(approved)
+
+
+def test_a_plan_of_another_version_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="of version 2, and this collection reads 1"):
+        check_approved({**data(planned("t")), "version": 2})
+
+
+def test_settings_say_nothing_of_a_transform_but_its_mark() -> None:
+    found = facts(**PROVISIONED)
+    options = MigrationOptions("orders", indexes_after=("by_mail",))
+    made = settings_of(options, found.definition)
+    assert (made["transform"], made["indexes_after"]) == ("", ["by_mail"])
+    assert made["backup"] == made["spark"] == {}
+
+
+def test_a_plan_that_was_handed_on_is_compared_and_shown_as_its_file_is() -> None:
+    plan = data(planned("orders"), planned("local", facts(**LSI)), STUCK)
+    text = pack(plan)
+    assert is_packed(text)
+    assert not is_packed("tableferry-plan.json")
+    handed = unpack(text)
+    check_approved(handed)
+    other = data(planned("orders", method="direct"), planned("late"), STUCK)
+    assert refusals(handed, other) == refusals(plan, other) != {}
+    assert refusals(handed, plan) == refusals(plan, plan)
+    rows = [{"name": "orders", "status": "migrated", "bytes": 1 << 30}]
+    assert with_plan(rows, handed) == with_plan(rows, plan)
+
+
+def test_a_plan_of_thousands_of_tables_can_be_handed_on() -> None:
+    plan = data(*[planned(f"table-{number}", made_table=f"table-{number}") for number in range(2500)])
+    assert len(pack(plan)) < 500_000
+
+
+@pytest.mark.parametrize("cut", [-3, 40])
+def test_a_text_that_is_not_whole_is_refused(cut: int) -> None:
+    with pytest.raises(InvalidInput, match="is not whole"):
+        unpack(pack(data(planned("orders")))[:cut])

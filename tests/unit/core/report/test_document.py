@@ -1,0 +1,194 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The report as data, by its schema; what is left to do; what a workflow is handed."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report import row as rows
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.document import (
+    VERSION,
+    WrittenBy,
+    artifact,
+    document,
+    is_readable,
+    part_of,
+    totals,
+    with_part,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.left_to_do import grouped, left_to_do
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.page import page
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.planned import is_plan, with_plan
+from generate.sample_report import sample
+
+SCHEMA = json.loads((Path(__file__).parents[4] / "docs" / "report.schema.json").read_text())
+BY = WrittenBy("3f9ac1d27be04410", "migrate", "2026-11-29T11:00:00+00:00")
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
+
+
+def faults(found: Any) -> list[str]:
+    """What the schema says against ``found``."""
+    return [error.message for error in Draft202012Validator(SCHEMA).iter_errors(found)]
+
+
+def test_the_report_keeps_to_its_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    assert faults(sample(60)) == []
+    assert faults(document([], BY)) == []
+    assert VERSION.partition(".")[0] == "1"
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [("status", "done"), ("jobs", [{"kind": "export"}]), ("verified", "yes"), ("to_do", ["look"]), ("bytes", -1)],
+)
+def test_the_schema_refuses_what_it_does_not_describe(member: str, value: Any) -> None:
+    found = sample(1)
+    found["tables"][0][member] = value
+    assert faults(found)
+
+
+def part(name: str, account: str, **values: Any) -> dict[str, Any]:
+    """What verify found about a table."""
+    places = {side: rows.TablePlace(name, account, "eu-west-1").to_dict() for side in ("source", "destination")}
+    numbers = dict.fromkeys(("items_source", "items_destination", "missing", "different", "extra"), 0)
+    compared = {"level": "full", **numbers, "result": "equal", "message": "", **values}
+    return {"name": name, "migration_id": "default", **places, "comparison": compared}
+
+
+def moved(name: str, account: str) -> dict[str, Any]:
+    """The row of a table that was migrated."""
+    place = rows.TablePlace(name, account, "eu-west-1")
+    return rows.row(name, "s3", judgement={"status": "migrated"}, way=rows.Way(place, place))
+
+
+def test_what_verify_found_goes_to_the_table_of_that_account() -> None:
+    former = document([moved("orders", "111111111111"), moved("orders", "222222222222")], BY)
+    found = with_part(former, "comparison", [part("orders", "222222222222"), part("orders", "333333333333")], BY)
+    assert faults(found) == []
+    assert [
+        (each["destination"]["account_id"][:1], each["status"], each["comparison"] is None) for each in found["tables"]
+    ] == [
+        ("1", "migrated", True),
+        ("2", "migrated", False),
+        ("3", "unknown", False),
+    ]
+
+
+def test_an_account_that_was_not_reached_is_taken_for_the_one_that_is_known() -> None:
+    former = document([moved("orders", "111111111111")], BY)
+    (table,) = with_part(former, "comparison", [part("orders", "", result="failed")], BY)["tables"]
+    assert table["comparison"]["result"] == "failed" and table["destination"]["account_id"] == "111111111111"
+
+
+def test_a_report_of_another_version_or_of_somebody_else_is_not_gone_on_with() -> None:
+    found = sample(2)
+    assert is_readable(found)
+    assert is_readable({**found, "version": "1.7"})
+    assert not is_readable({**found, "version": "2.0"})
+    assert not is_readable({"tables": [{}], "version": VERSION})
+    assert not is_readable([found]) and not is_readable(None)
+    del found["tables"][0]["destination"]["region"]
+    assert not is_readable(found)
+
+
+def test_totals_count_what_is_known() -> None:
+    found = totals(sample(40)["tables"])
+    assert sum(found["statuses"].values()) == found["tables"] == 40
+    assert list(found["statuses"]) == ["failed", "refused", "copied", "migrated"]
+    assert found["start"] < found["end"]
+    assert totals([])["start"] == ""
+
+
+def test_an_account_sees_its_own_tables_alone() -> None:
+    found = document([moved("mine", "111111111111"), moved("theirs", "222222222222")], BY)
+    own = part_of(found, lambda entry: entry["destination"]["account_id"] == "111111111111")
+    assert faults(own) == []
+    assert "theirs" not in json.dumps(own) and own["totals"]["tables"] == 1
+
+
+def test_a_workflow_is_handed_little_whatever_the_number_of_tables() -> None:
+    failed = [rows.row(f"table-{number:04d}", "s3") for number in range(2500)]
+    found = artifact(document(failed, BY), "/report.html", ["s3://b/"])
+    assert (len(found["failed"]), found["failed_more"], found["tables"]) == (50, 2450, 2500)
+    assert len(json.dumps(found)) < 2000
+    differs = with_part(document([moved("a", "1")], BY), "comparison", [part("a", "1", result="differs")], BY)
+    assert artifact(differs, "", [])["failed"] == ["a"]
+
+
+def steps(status: str, settings: set[str], **values: Any) -> dict[str, str]:
+    """What is left to do for a table, by what it is about."""
+    here, there = rows.TablePlace("orders", "1" * 12, "eu-west-1"), rows.TablePlace("orders2", "2" * 12, "eu-central-1")
+    found = {**rows.row("orders", "s3", judgement={"status": status}, way=rows.Way(here, there)), **values}
+    return {step["what"]: step["text"] for step in left_to_do(found, settings, NOW, ["Removed by cleanup."])}
+
+
+def test_what_is_left_to_do_for_a_table_that_was_moved() -> None:
+    found = steps("migrated", {"stream", "point_in_time_recovery", "kinesis_destination"})
+    assert list(found) == [
+        "applications", "event sources", "Kinesis", "alarms and dashboards", "DAX", "backups", "staging data",
+        "old table",
+    ]  # fmt: skip
+    assert "account 222222222222, eu-central-1, under its new name" in found["applications"]
+    assert "until 2027-01-03" in found["old table"] and "35 days" in found["old table"]
+    plain = steps("migrated", set())
+    assert "event sources" not in plain and "only from backups" in plain["old table"]
+
+
+def test_settings_that_were_left_are_left_to_do() -> None:
+    left = [{"what": "resource_policy", "reason": "a principal is unknown"}]
+    assert steps("migrated", set(), settings_left=left)["setting resource_policy"] == (
+        "It was not carried: a principal is unknown"
+    )
+
+
+def test_a_table_that_was_stopped_has_its_next_step_and_a_copied_one_is_to_be_made() -> None:
+    assert steps("failed", {"stream"}, next="Look at the log.") == {"this table": "Look at the log."}
+    assert steps("refused", set()) == {}
+    assert "run again" in steps("copied", set())["the copy"]
+
+
+def test_steps_are_told_once_with_their_tables() -> None:
+    found = grouped(sample(100)["tables"])
+    assert len({(what, text) for what, text, _names in found}) == len(found) < 20
+    numbers = [len(names) for _what, _text, names in found]
+    assert numbers == sorted(numbers, reverse=True)
+
+
+PLAN = {
+    "schema": "tableferry-plan",
+    "version": 1,
+    "prices": {"currency": "USD"},
+    "tables": [
+        {"host": "orders", "method": "s3", "seconds": [300, 1260], "cost": [1.0, 2.0], "bytes": 1000, "more": 1}
+    ],
+}
+
+
+def test_plan_and_outcome_stand_side_by_side() -> None:
+    entry = {**moved("orders", "1"), "bytes": 1500}
+    found = document(with_plan([entry, moved("carts", "1")], PLAN), BY)
+    assert faults(found) == []
+    carts, orders = found["tables"]
+    assert carts["plan"] is None and carts["cost"] == {"planned": None, "outcome": None}
+    assert orders["plan"] == {"method": "s3", "seconds": [300, 1260], "cost": [1.0, 2.0], "bytes": 1000}
+    assert orders["cost"]["planned"] == {"currency": "USD", "low": 1.0, "high": 2.0}
+    assert orders["cost"]["outcome"] == {"currency": "USD", "low": 1.5, "high": 3.0}
+    text = page(found)
+    assert "by s3, 5m00s to 21m00s" in text and "planned 1.00 to 2.00 USD, 1.50 to 3.00 USD for the bytes" in text
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, [], {}, {**PLAN, "version": 2}, {**PLAN, "tables": [{}]}, {**PLAN, "tables": 1}]
+)
+def test_what_is_no_plan_is_left_out(wrong: Any) -> None:
+    assert is_plan(PLAN) and not is_plan(wrong)
