@@ -50,5 +50,5 @@ def test_h13_another_partition_is_refused_and_direct_tables_of_the_pair_go_on(
         # Nothing was made for the refused ones: neither jobs nor buckets, vaults, roles, keys, or an opt-in. The tables
         # of the source are as they were; what changes at the destination is the record and the copy.
         assert lab.jobs() == []
-        changes = {(call["account"], call["service"]) for call in lab.mutating_calls()}
-        assert changes == {(ACCOUNT, "dynamodb")}
+        changes = {(call["account"], call["service"]) for call in lab.calls(mutating=True, ok=True)}
+        assert changes == {(ACCOUNT, "dynamodb")}  # no bucket is there that a copy of the report could go to
