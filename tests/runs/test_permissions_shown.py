@@ -46,5 +46,5 @@ def test_what_it_writes_is_enough_for_a_table_of_each_method(tmp_path: Path) -> 
         migrated = stage.play(Step("migrate"))
         denied = [f"{row.action} on {row.resource_arn}" for row in stage.permissions() if not row.allowed]
         assert (migrated.returncode, denied) == (0, []), migrated.stdout[-4000:]
-        rows = json.loads((tmp_path / "report.json").read_text())["tables"]
+        rows = json.loads((tmp_path / "report" / "report.json").read_text())["tables"]
         assert {row["status"] for row in rows} == {"migrated"}

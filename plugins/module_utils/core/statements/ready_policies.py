@@ -37,7 +37,9 @@ def document(needed: Mapping[str, set[Grant]]) -> Document:
     first = list(needed)
     statements = [
         {**({"Sid": f"{names}{number}"} if names else {}), **statement}
-        for names in sorted(together, key=lambda names: [names.find(phase) != 0 for phase in first] + [len(names)])
+        for names in sorted(
+            together, key=lambda names: ([names.find(phase) != 0 for phase in first], len(names), names)
+        )
         for number, statement in enumerate(_statements(together[names]), 1)
     ]
     return {"Version": "2012-10-17", "Statement": statements}
