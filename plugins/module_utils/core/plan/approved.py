@@ -60,7 +60,7 @@ def _differences(before: Mapping[str, Any] | None, table: Mapping[str, Any]) -> 
     if table["state"] == "done":
         return  # nothing is done any more
     if before["state"] == "cannot_go":
-        yield "it says that the table cannot go"
+        yield ": ".join(filter(None, ["it says that the table cannot go", str(before.get("why") or "")]))
         return
     for side in ("source", "destination"):
         if before[side]["arn"] != table[side]["arn"]:
