@@ -94,7 +94,7 @@ def test_a_table_is_moved_with_other_keys_and_verified_and_run_again_unchanged(t
 
         with migration.run("verify", playbook="tableferry.aws.verify", environment=SALT) as verified:
             assert verified.wait() == 0, verified.output[-6000:]
-        assert re.search(r"users +full +20 +20 +0 +0 +0 +equal", verified.output), verified.output[-3000:]
+        assert re.search(r"users +full +source table +20 +20 +0 +0 +0 +equal", verified.output), verified.output[-3000:]
 
         other = {"RUN_SALT": "another one"}
         with migration.run("salt", environment=other) as salted:
