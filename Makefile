@@ -37,6 +37,8 @@ export AWS_EC2_METADATA_DISABLED := true
 # The checks must neither depend on an account nor reach one.
 unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_DEFAULT_REGION AWS_REGION
 
+UNIT := tests/unit
+SPARK_UNITS := tests/unit/spark tests/unit/lab/spark tests/unit/on_lab/spark tests/unit/on_lab/methods/spark tests/unit/on_lab/methods/test_merge.py tests/unit/on_lab/test_spark_job.py
 RUNS := $(sort $(wildcard tests/runs/test_*.py))
 
 .PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines spark test-engines test-browser screenshots orphans histories fuzz bench bench-compare bench-peers bench-spark bench-fleet bench-check bench-plan artifact site package release generate permissions clean
@@ -96,8 +98,10 @@ setup-newest:
 	@test -n "$(NEWEST_PYTHON)" || { echo "Python 3.13 or newer is needed and was not found. Install it, or set NEWEST_PYTHON=/path/to/python3."; exit 1; }
 	$(MAKE) VENV=build/venvs/newest PYTHON=$(NEWEST_PYTHON) setup
 
+# Without real Spark jobs: they run on Spark's own Pythons, of which make test takes all.
 test-newest: setup-newest
-	$(MAKE) VENV=build/venvs/newest PYTHON=$(NEWEST_PYTHON) test-main
+	$(MAKE) VENV=build/venvs/newest PYTHON=$(NEWEST_PYTHON) test-main \
+		UNIT="tests/unit $(addprefix --ignore=,$(SPARK_UNITS))"
 
 # No package "ansible" has core 2.18 with the collections that are needed, so those come from the next one.
 test-2.18:
@@ -123,7 +127,7 @@ docs: setup
 	$(BIN)/antsibull-changelog lint
 
 unit: setup spark
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest $(UNIT)
 
 # Real processes of ansible-playbook on a lab: interrupted, killed, taken over, several at once. Each file is a check.
 test-runs: setup
