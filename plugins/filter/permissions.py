@@ -19,7 +19,8 @@ from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import Hos
 from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import Sides, account_of
 
 FOLDER = Path(__file__).parents[2] / "docs" / "permissions"
-RECORDS, VAULT = "tableferry", "tableferry"  # what they are called that nobody named
+RECORDS = "tableferry"  # what they are called that nobody named
+VAULT = "tableferry"
 # The roles that migrations make, by side: the variable that names the user's own, and what ours is called.
 ROLES = {
     "source": (("ferry_backup_role", "AWSBackup-tableferry"),),

@@ -206,7 +206,7 @@ def _planned(pairs: _Pairs, entry: ToPlan) -> _Found:
                 return _Found(_with(placed, state="done", method=own.method, why="an earlier run has finished it"))
             next_part = arn not in record.sources
             if not next_part:
-                return _begun(pairs, entry, placed, own)
+                return _begun(pairs.chooser(source, destination), entry, placed, own)
         chooser = pairs.chooser(source, destination)
         wishes = wishes_of(options, prepared=entry.prepared, managed=entry.managed)
         return _new(entry, placed, chooser.of(options, wishes), chooser.methods, next_part=next_part)
@@ -244,10 +244,8 @@ def _new(
     )
 
 
-def _begun(pairs: _Pairs, entry: ToPlan, placed: PlannedTable, record: Record) -> _Found:
+def _begun(chooser: Chooser, entry: ToPlan, placed: PlannedTable, record: Record) -> _Found:
     """A table that an earlier run began: it stays with its method, whatever that costs."""
-    assert entry.source is not None and entry.destination is not None
-    chooser = pairs.chooser(entry.source, entry.destination)
     wishes = wishes_of(entry.options, prepared=entry.prepared, managed=entry.managed)
     choosing = chooser.of(entry.options, wishes)
     begun = _with(placed, state="begun", method=record.method, why="an earlier run began it by this method")

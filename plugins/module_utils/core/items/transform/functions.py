@@ -79,7 +79,7 @@ def _print(*values: object, file: Any = None, **options: Any) -> None:
     """What ``print`` is in the user's file: it writes where it is told to, else nowhere. Items would stand in Ansible's
     output, and in logs of Spark's workers."""
     if file is not None:
-        print(*values, file=file, **options)
+        print(*values, file=file, **options)  # pylint: disable=ansible-bad-function
 
 
 def _line(error: BaseException, file: str) -> str:
