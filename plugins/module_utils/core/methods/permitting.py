@@ -96,7 +96,7 @@ def permissions_of(policies: Policies, tables: Iterable[Moved]) -> tuple[Permitt
 
 def _note(caller: _Caller, table: Moved, policies: Policies) -> None:
     """Add what one table needs."""
-    options, method = table.options, table.method.partition(" with ")[0]
+    options, method = table.options, table.method
     caller.prepared |= table.prepared
     caller.ways |= dict.fromkeys(policies.ways(method, options))
     name = options.table if caller.side == "source" else options.made_table

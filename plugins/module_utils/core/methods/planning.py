@@ -135,7 +135,7 @@ def make_plan(
     tables = tuple(each.table for each in found)
     quotas = tuple(_quotas(pairs, entries, found))
     between = [word for chooser in pairs.choosers.values() for each in chooser.asked() for word in each.warnings]
-    moved = {table.method for table in tables if table.goes}
+    moved = {table.method_chosen for table in tables if table.goes}
     shared = between if any(methods[name].data_needs == "backed_up" for name in moved) else []
     of_tables = [*_shared_exports(methods, tables), *(word for table in tables for word in table.warnings)]
     permitted = permissions_of(policies, _moved(entries, tables)) if policies is not None else ()
@@ -165,7 +165,7 @@ def _moved(entries: Sequence[ToPlan], tables: Sequence[PlannedTable]) -> Iterato
     for entry, table in zip(entries, tables, strict=True):
         if table.goes and table.method and entry.source is not None and entry.destination is not None:
             records = entry.store.table.name if entry.store is not None else ""
-            yield Moved(table.method, entry.options, entry.source, entry.destination, entry.prepared, records)
+            yield Moved(table.method_chosen, entry.options, entry.source, entry.destination, entry.prepared, records)
 
 
 def _shared_exports(methods: Mapping[str, Method], tables: Sequence[PlannedTable]) -> Iterator[str]:

@@ -54,10 +54,14 @@ class PlannedTable:
     items: int = 0
 
     @property
+    def method_chosen(self) -> str:
+        """Its method as a user names it: a record names the end of a method too."""
+        return self.method.partition(" with ")[0]
+
+    @property
     def forecast(self) -> Forecast | None:
-        """That of the table's method; None where it cannot go or is done. A record names the end of a method too."""
-        method = self.method.partition(" with ")[0]
-        return next((each for each in self.forecasts if each.method == method), None)
+        """That of the table's method; None where it cannot go or is done."""
+        return next((each for each in self.forecasts if each.method == self.method_chosen), None)
 
     @property
     def seconds(self) -> Span:

@@ -38,9 +38,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind impo
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.method import loaders_of
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions, SparkChoices
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.planning import ToPlan, make_plan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark import delivery, engines
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.engine import Found, Request, RunStatus
-from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import KNOWN, judge, preview, start
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import KNOWN, METHODS, judge, preview, start
+from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.prices import usual
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
 from ansible_collections.tableferry.aws.plugins.module_utils.spark import driver
@@ -360,3 +362,14 @@ def test_more_files_than_an_import_reads_are_refused_before_the_job(
     assert isinstance(judged.failure, QuotaTooSmall)
     assert "end: table" in judged.failure.next_step
     assert here.runs == {}
+
+
+def test_a_plan_goes_on_with_a_table_that_was_begun(glue: Glue) -> None:
+    glue.table("begun", of_people())
+    playbook, transform = Playbook(glue, 1), choices_of([{"drop": ["mail"]}])
+    playbook.start("begun", transform=transform, spark=BY_IMPORT)
+    options = MigrationOptions("begun", method="auto", bucket=BUCKET, transform=transform, spark=BY_IMPORT)
+    entry = ToPlan("it", playbook.source, playbook.destination, options, playbook.store)
+    (planned,) = make_plan(METHODS, [entry], usual()).to_dict()["tables"]
+    assert (planned["state"], planned["method"]) == ("begun", "glue with end: import")
+    assert planned["cost"][0] == 0 < planned["cost"][1]
