@@ -61,10 +61,23 @@ def definition(work: str) -> Definition:
 def plan(
     run: str, work: str, export: Export, table: str, table_id: str, servers: Servers, rate: float = 0.0
 ) -> JobPlan:
-    """The plan of a run, whose objects no other run has."""
+    """The plan of a run, whose objects no other run has. Only "look" looks for colliding keys, whatever the steps do:
+    that look has a line of its own."""
     files = tuple(ExportedFile(file.key, file.items, file.md5) for file in export.files)
     url = servers.tables.url("destination", "http")
     where = f"runs/{run}/"
     return JobPlan(
-        run, REGION, BUCKET, "", where, table, table_id, files, definition(work), url, rate=rate, s3_url=servers.s3_url
+        run,
+        REGION,
+        BUCKET,
+        "",
+        where,
+        table,
+        table_id,
+        files,
+        definition(work),
+        url,
+        rate=rate,
+        s3_url=servers.s3_url,
+        kept_apart=work != "look",
     )
