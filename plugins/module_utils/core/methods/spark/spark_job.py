@@ -293,8 +293,9 @@ class TableWork:
         job = replace(job, result={**job.result, "cost": dict(status.cost), "ended_at": self.record.now()})
         if not status.full:
             return job, status
-        never = replace(job, result={**job.result, NOTHING: True})
-        self._ended(ended_with(never, SparkJobFailed(f"{status.message}.", "Run again later.")))
+        never = self.bucket.find(self.plan_run(job).started_key) is None
+        ended = replace(job, result={**job.result, NOTHING: True}) if never else job
+        self._ended(ended_with(ended, SparkJobFailed(f"{status.message}.", "Run again later.")))
         job = replace(job, state="pending", pending_reason="slot", arn="")
         yield Pause(job, "slot")
         return job, None

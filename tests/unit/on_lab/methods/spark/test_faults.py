@@ -327,15 +327,22 @@ def test_cleanup_knows_the_job_of_a_table_whose_method_was_changed(faults: Fault
     assert_documented(migration_cleanup, result)
 
 
-def test_a_full_quota_of_runs_is_waited_for(faults: Faults, table: str) -> None:
+# A run of EMR Serverless takes 5 vCPUs: one for its driver, and an executor's 4.
+@pytest.mark.parametrize(
+    ("method", "quota", "least", "usual"),
+    [("glue", "glue.runs_per_account", 1, 2000), ("emr", "emr-serverless.vcpus", 5, 16)],
+)
+def test_a_full_quota_is_waited_for(
+    faults: Faults, table: str, method: str, quota: str, least: int, usual: int
+) -> None:
     account = faults.lab.landscape["accounts"]["destination"]["account_id"]
-    faults.lab.adjust_quota(account, "glue.runs_per_account", 1)
+    faults.lab.adjust_quota(account, quota, least)
     other = f"{table}-other"
     faults.table(other)
     playbook = faults.playbook()
     items = []
     for name in (table, other):
-        migration = playbook.start(name)
+        migration = playbook.start(name, method=method)
         jobs = [Job.from_dict(each.to_dict()) for each in (migration.job, *migration.then)]
         record = Tracking(playbook.run, name)
         items.append(WaitItem(name, faults.source, faults.destination, jobs[0], tuple(jobs[1:]), record))
@@ -349,7 +356,7 @@ def test_a_full_quota_of_runs_is_waited_for(faults: Faults, table: str) -> None:
 
     waited = hurried(items, **{**faults.spark.told(), "sleep": sleep})
     playbook.run.end()
-    faults.lab.adjust_quota(account, "glue.runs_per_account", 2000)
+    faults.lab.adjust_quota(account, quota, usual)
     assert [waited.ways[name][1].state for name in (table, other)] == ["completed", "completed"]
     assert len(faults.spark.runs) == 2
     assert faults.lab.count("StartJobRun") > 2  # one was refused
