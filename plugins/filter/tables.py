@@ -541,8 +541,8 @@ def _unreadable(variables: Mapping[str, Any], error: Exception) -> str:
             read(variables, name)
         except (AnsibleUndefinedVariable, UndefinedError) as undefined:
             return (
-                f"{name} cannot be read: {str(undefined).rstrip('.')}. Define what its template uses; where the braces belong to the"
-                " text itself, mark the text !unsafe"
+                f"{name} cannot be read: {str(undefined).rstrip('.')}. Define what its template uses; where the braces"
+                " belong to the text itself, mark the text !unsafe"
             )
         except BROKEN as broken:
             return f"{name} cannot be read: {broken}"
