@@ -171,8 +171,8 @@ def way_on(error: FerryError, table: str, *, merged: bool) -> str:
         ways = "Then run again, with items that you have corrected by the playbook verify with repair."
     else:
         ways = (
-            f"With skip, run again. With corrected items or steps, delete the copy {table}, whose deletion protection is"
-            " on, and run again with export_max_age 0, for a new export."
+            f"With skip, run again. With corrected items or steps, delete the copy {table}, whose deletion protection"
+            " is on, and run again with export_max_age 0, for a new export."
         )
     return f"{error.next_step} {ways}"
 
