@@ -21,6 +21,7 @@ _STATES: Mapping[records.JobState, State] = {
     "begun": "running",
     "done": "completed",
     "failed": "failed",
+    "closed": "cancelled",  # it was never begun; its request is gone
 }
 
 

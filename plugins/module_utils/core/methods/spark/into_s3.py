@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from ....spark.plan import JobPlan
+from ...errors import ItemRefused
 from ...exports.kept_export import EVIDENCE as EXPORT
 from ...exports.kept_export import evidence_of
 from ...exports.manifest import SUMMARY, DataFile, Manifest, write_manifest
@@ -28,9 +29,10 @@ from ...steps.transforms import EVIDENCE, BeganWith
 from ...table.definition import TableDefinition
 from ...table.refused_items import without_keys
 from .engines import ENGINES, INTO_S3
+from .look_job import FolderWork
 from .planning import exported, plan_of_objects
 from .results import JobTotals, failed_run, files_left, read_results, read_totals, refusal
-from .spark_job import SparkKind, TableWork
+from .spark_job import SparkKind
 
 # What the import takes from an export's request and result, and so from this job's.
 _OF_EXPORT = ("route", "bucket", "source", "filtered", "not_before")
@@ -58,7 +60,7 @@ class IntoS3Kind(SparkKind):
         return Made()
 
 
-class _ObjectsWork(TableWork):
+class _ObjectsWork(FolderWork):
     """The work on the items of one table, by one process."""
 
     @property
@@ -75,8 +77,14 @@ class _ObjectsWork(TableWork):
                 manifest = exported(self.bucket, Job.from_dict(job.request.get("export") or {}))
                 plan = self._wanted(manifest)
                 if not files_left(self.bucket, plan):
-                    return self._left(job, plan, manifest)
-                job = yield from self._begun(job, None, plan)
+                    try:
+                        return self._left(job, plan, manifest)
+                    except ItemRefused as error:
+                        return ended_with(job, error)
+                lost = yield from self.lost(job, plan)
+                if lost is None and not files_left(self.bucket, plan):  # it has ended meanwhile
+                    continue
+                job = lost or (yield from self._begun(job, None, plan))
             job, status = yield from self.followed(job)
             if status is None:
                 continue
@@ -111,7 +119,13 @@ class _ObjectsWork(TableWork):
         """``job`` completed, and what it has left readable as an export: all items are there, and add up."""
         totals = read_totals(self.bucket, plan)
         if totals.not_written(skip=self._skips):
-            raise without_keys(refusal(plan, totals), self.options.refused_path)
+            error = refusal(plan, totals)
+            ways = (
+                f"{error.next_step} Then run again; with corrected items with export_max_age 0, for a new export: the"
+                " one that is there has them as they were."
+            )
+            error = ItemRefused(error.cause, ways, table=error.table, details=error.details)
+            raise without_keys(error, self.options.refused_path)
         written = self._manifest(job, plan, totals, manifest)
         write_manifest(self.bucket, written)
         export = job.request["export"]

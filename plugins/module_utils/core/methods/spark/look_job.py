@@ -26,7 +26,7 @@ from ...table.refused_items import colliding
 from ...table.transforming import may_be_refused
 from .engine import RunStatus
 from .engines import ENGINES, LOOK_KIND
-from .lost import running_look
+from .lost import running_alike
 from .planning import exported, look_plan_of
 from .results import failed_run
 from .spark_job import LOOK_GAP, SparkKind, TableWork
@@ -57,7 +57,30 @@ class LookKind(SparkKind):
         return Made()
 
 
-class _LookWork(TableWork):
+class FolderWork(TableWork):
+    """Work whose runs touch no table: what they leave lies in a folder of the bucket, and so does what is known of a
+    run whose record was lost."""
+
+    def lost(self, job: Job, wanted: JobPlan) -> Generator[Pause, str | None, Job | None]:
+        """``job`` as a run that goes on and that no record knows, as its record was lost: it is in this one then, and
+        none is billed again. None without one, once none can begin any more."""
+        known = {entry.token for entry in self.record.record.jobs}
+        while True:
+            try:
+                lost = running_alike(self.destination, self.bucket, wanted, known)
+            except JobTimeout:
+                until = {"fenced_until": iso(self.record.now() + LOOK_GAP)}
+                waiting = replace(job, state="pending", pending_reason="fence", result={**job.result, **until})
+                yield Pause(waiting, "time", LOOK_GAP)
+                continue
+            if lost is None:
+                return None
+            kept = {name: value for name, value in lost.request.items() if name != "export"}
+            self.record.adopt(replace(lost, request=kept), self.purpose, str(lost.request["run"]["run"]))
+            return self._joined(job, lost)
+
+
+class _LookWork(FolderWork):
     """The look for one table, by one process."""
 
     purpose: ClassVar[str] = LOOK
@@ -77,7 +100,7 @@ class _LookWork(TableWork):
                 known = self._found(wanted)
                 if known is not None:
                     return self._ending(replace(job, state="not_needed"), wanted, known)
-                lost = yield from self._lost(job, wanted)
+                lost = yield from self.lost(job, wanted)
                 if lost is None and self._found(wanted) is not None:  # it has ended meanwhile
                     continue
                 job = lost or (yield from self._begun(job, None, wanted))
@@ -95,24 +118,6 @@ class _LookWork(TableWork):
             if plan.collisions_key == wanted.collisions_key:
                 return ended if found is None else self._ending(ended, plan, found)
             job = replace(job, state="pending", pending_reason="", arn="")
-
-    def _lost(self, job: Job, wanted: JobPlan) -> Generator[Pause, str | None, Job | None]:
-        """``job`` as a run that goes on and that no record knows, as its record was lost: it is in this one then, and
-        none is billed again. None without one, once none can begin any more."""
-        known = {entry.token for entry in self.record.record.jobs}
-        while True:
-            try:
-                lost = running_look(self.destination, self.bucket, wanted, known)
-            except JobTimeout:
-                until = {"fenced_until": iso(self.record.now() + LOOK_GAP)}
-                waiting = replace(job, state="pending", pending_reason="fence", result={**job.result, **until})
-                yield Pause(waiting, "time", LOOK_GAP)
-                continue
-            if lost is None:
-                return None
-            kept = {name: value for name, value in lost.request.items() if name != "export"}
-            self.record.adopt(replace(lost, request=kept), LOOK, str(lost.request["run"]["run"]))
-            return self._joined(job, lost)
 
     def _wanted(self, job: Job, source: TableDefinition) -> JobPlan:
         """The plan of the look that is asked for now; a run that goes on may be one by other steps."""

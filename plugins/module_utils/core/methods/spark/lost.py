@@ -100,9 +100,9 @@ def adopt_run(record: Tracking) -> None:
     record.made(making, making.request["call"]["ClientToken"], str(run.result["table_id"]))
 
 
-def running_look(destination: Account, bucket: StagingBucket, plan: JobPlan, known: Collection[str]) -> Job | None:
-    """The run that looks at the export of ``plan`` for its table and goes on, and is none of those whose tokens are
-    ``known``: its record was lost. It may look by other steps. None without one.
+def running_alike(destination: Account, bucket: StagingBucket, plan: JobPlan, known: Collection[str]) -> Job | None:
+    """The run that goes on and does the work of ``plan``, a look or objects, with its export for its table, and is none
+    of those whose tokens are ``known``: its record was lost. It may be by other steps. None without one.
 
     Raises JobTimeout while it is not known whether AWS has begun one.
     """
@@ -112,12 +112,19 @@ def running_look(destination: Account, bucket: StagingBucket, plan: JobPlan, kno
             continue
         job = Job.from_dict(values)
         request = Request.from_dict(job.request["run"])
-        if request.run in known:
+        if request.run in known or not _does(bucket, job, plan.work):
             continue
         found = _running(destination, bucket, job, request, float(values["asked_at"]))
         if found is not None:
             return found
     return None
+
+
+def _does(bucket: StagingBucket, job: Job, work: str) -> bool:
+    try:
+        return JobPlan.from_json(bucket.read(job.request["plan"])).work == work
+    except StagingBucketUnusable:  # of a run that has ended: its plan was removed
+        return False
 
 
 def _running(destination: Account, bucket: StagingBucket, job: Job, request: Request, asked_at: float) -> Job | None:
@@ -137,7 +144,7 @@ def _running(destination: Account, bucket: StagingBucket, job: Job, request: Req
     until = asked_at + engine.window.closes_after_asked
     if found.unclear or destination.now().timestamp() < until:
         raise JobTimeout(
-            f"No record knows whether AWS has begun a {engine.noun} into the table {job.name}, which was asked for.",
+            f"No record knows whether AWS has begun a {engine.noun} for the table {job.name}, which was asked for.",
             f"Run again after {iso(until)}.",
             table=job.name,
         )

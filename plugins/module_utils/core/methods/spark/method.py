@@ -44,7 +44,7 @@ from ..options import MigrationOptions, SparkChoices
 from . import delivery
 from .emr_cluster import EmrCluster, EmrStep, require_no_role
 from .emr_serverless import EmrServerless
-from .engines import ENGINES
+from .engines import ENGINES, require_choices
 from .forecast import on_emr, on_glue
 from .glue import Glue
 from .judge import judge_spark
@@ -161,16 +161,12 @@ class SparkMethod:
 
     def _options(self, options: MigrationOptions) -> SparkOptions:
         choices = options.spark
-        if choices.workers < 2:
-            raise InvalidInput(
-                f"spark.workers is {choices.workers}: one machine is the driver's.",
-                "Set 2 or more.",
-                table=options.table,
-            )
+        engine = self.engine(choices, options.table)
+        require_choices(engine, choices, options.table)
         return SparkOptions(
             table=options.table,
             bucket=options.bucket,
-            engine=self.engine(choices, options.table),
+            engine=engine,
             destination_table=options.made_table,
             bucket_owner=options.bucket_owner,
             kms_key_arn=options.kms_key_arn,

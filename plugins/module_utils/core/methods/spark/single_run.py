@@ -46,7 +46,7 @@ from ...table.definition import TableDefinition
 from ...table.refused_items import without_keys
 from . import delivery
 from .engine import Request, RunStatus
-from .engines import ENGINES, described
+from .engines import ENGINES, described, require_choices
 from .planning import SparkOptions, bucket_of, plan_key, plan_of, submission_of
 from .results import JobTotals, failed_run, files_left, read_totals, refusal, started_run
 
@@ -131,10 +131,7 @@ class SingleRun:
             raise InvalidInput(
                 f"run_token is {options.token!r}.", "Give it at most 40 letters, digits and hyphens.", table=name
             )
-        if options.spark.choices.workers < 2:
-            raise InvalidInput(
-                f"workers is {options.spark.choices.workers}: one machine is the driver's.", "Set 2 or more."
-            )
+        require_choices(options.spark.engine, options.spark.choices, name)
         table = TableDefinition.find(destination, name)
         if table is None:
             raise MissingTable(

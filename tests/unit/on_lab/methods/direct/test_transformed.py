@@ -44,7 +44,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transfor
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import dynamodb_table_settings, dynamodb_verify
 from tests.unit.on_lab.conftest import Crossing
-from tests.unit.on_lab.in_process import Killed
+from tests.unit.on_lab.in_process import Killed, failure
 from tests.unit.on_lab.methods.direct.test_copy_job import Direct, fill, make
 from tests.unit.on_lab.methods.direct.test_record import Bench, count_items, drop, item_table, item_tables
 from tests.unit.on_lab.recorded import Playbook
@@ -105,6 +105,21 @@ def half(aws: Staged, *steps: Any, items: int = 3, number: int = 1) -> None:
 def items(aws: Staged, side: str = "destination") -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = aws.client("dynamodb", side).scan(TableName="orders")["Items"]
     return found
+
+
+@pytest.mark.usefixtures("by_calls")
+def test_a_table_that_could_not_be_made_is_made_by_the_next_run() -> None:
+    aws = world()
+
+    def refuse(when: str, operation: str, at: int) -> None:
+        if (when, operation, aws.asked.get("TableName")) == ("before", "CreateTable", "orders"):
+            raise failure("ValidationException", operation=operation)
+
+    aws.interrupt = refuse
+    assert migrate(aws, *RENAMED).status == "failed"
+    aws.interrupt = lambda *_call: None
+    assert [job.state for job in Playbook(aws, 2).record().jobs] == ["closed"]
+    assert migrate(aws, *RENAMED, number=3).status == "migrated"
 
 
 @pytest.mark.usefixtures("by_calls")

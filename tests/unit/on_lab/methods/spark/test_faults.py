@@ -16,6 +16,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
+    InvalidInput,
     ItemRefused,
     SparkJobFailed,
     StateUnknown,
@@ -26,6 +27,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job impor
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import SparkChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark import delivery, engines, spark_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.engine import Request
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
@@ -163,6 +165,55 @@ def test_a_look_whose_record_was_lost_is_adopted(faults: Faults, table: str, met
     faults.require_whole(table, faults.late(table, method=method, transform=transform))
     assert len(faults.spark.runs) == 2  # the look, and the run that writes
     assert [faults.lab.count(each) for each in ("StartJobRun", "ExportTableToPointInTime")] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("method", "release"),
+    [("glue", "4.0"), ("glue", "emr-7.14.0"), ("emr", "emr-6.15.0"), ("emr", "5.1"), ("emr", "emr-7")],
+)
+def test_a_release_that_cannot_run_the_job_is_refused_before_anything_is_billed(
+    faults: Faults, table: str, method: str, release: str
+) -> None:
+    faults.lab.clear_requests()
+    playbook = faults.playbook()
+    with pytest.raises(InvalidInput, match="release of spark"):
+        playbook.start(table, method=method, spark=SparkChoices(release=release))
+    playbook.run.end()
+    assert [faults.lab.count(each) for each in ("ExportTableToPointInTime", "CreateTable")] == [0, 0]
+
+
+def test_an_item_that_a_step_refuses_ends_the_import_at_the_end(faults: Faults) -> None:
+    table, chosen = "refusing-import", {"spark": SparkChoices(end="import")}
+    faults.table(table, [{"id": {"S": name}, "price": {"S": price}} for name, price in (("a", "1"), ("b", "free"))])
+    chosen["transform"] = choices_of([{"cast": {"price": "N"}}])
+    for _again in range(2):
+        failed = faults.playbook().migrate(table, **chosen).failure
+        assert isinstance(failed, ItemRefused), failed
+        assert "export_max_age 0" in failed.next_step
+    faults.lab.client("dynamodb", "source").put_item(TableName=table, Item={"id": {"S": "b"}, "price": {"S": "2"}})
+    faults.lab.advance(600)
+    judged = faults.playbook().migrate(table, **chosen, export_max_age=0)
+    assert (judged.failure, judged.status, judged.items_destination) == (None, "migrated", 2)
+
+
+@pytest.mark.parametrize("method", ["glue", "emr"])
+def test_an_import_at_the_end_goes_on_though_the_record_was_lost(faults: Faults, table: str, method: str) -> None:
+    chosen: dict[str, Any] = {"method": method, "spark": SparkChoices(end="import")}
+    chosen["transform"] = choices_of([{"rename": {"n": "number"}}])  # keys stay apart: no look
+    faults.spark.may_write.clear()
+    faults.begun(table, **chosen)
+    faults.lab.advance(60)
+    faults.forget()
+    faults.lab.clear_requests()
+    judged = faults.late(table, **chosen)
+    assert (judged.failure, judged.status) == (None, "migrated")
+    assert {frozenset(item) for item in faults.items("destination", table)} == {frozenset({"id", "number"})}
+    assert [faults.lab.count(each) for each in ("ExportTableToPointInTime", "ImportTable")] == [0, 1]
+    assert len(faults.spark.runs) == 1
+    faults.lab.clear_requests()
+    judged = faults.playbook().migrate(table, **chosen)
+    assert (judged.failure, judged.status, len(faults.spark.runs)) == (None, "migrated", 1)
+    assert faults.lab.count("ImportTable") == 0
 
 
 @pytest.mark.parametrize("arguments", ["present", "missing"])

@@ -327,7 +327,8 @@ def test_a_table_that_a_run_holds_is_refused(fake: Runs, monkeypatch: pytest.Mon
 
 def test_bad_options_are_refused(fake: Runs) -> None:
     options = fake.prepare("options")
-    failing({**options, "workers": 1}, fake.glue, InvalidInput, "workers is 1")
+    failing({**options, "workers": 1}, fake.glue, InvalidInput, "workers of spark is 1")
+    failing({**options, "release": "4.0"}, fake.glue, InvalidInput, "release of spark is '4.0'")
     failing({**options, "run_token": "../mine"}, fake.glue, InvalidInput, "run_token is")
     failing({"name": "options", "prefix": "a/data"}, fake.glue, PrefixNotData, "not the data")
     failing({"name": "options", "plan": "s3://other/plan.json"}, fake.glue, InvalidInput, "not in the bucket")
