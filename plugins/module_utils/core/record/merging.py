@@ -64,15 +64,21 @@ def require_mergeable(
     require_heads(heads, record.name)
     for arn, other in record.parts.items():
         if arn != source_arn and not kept_apart(heads, other.heads):
-            raise KeysNotApart(
-                f"Keys of {source_arn.rpartition('/')[2]} are not provably others than those of {arn} in the same"
-                f" table: {shown(heads)}, there {shown(other.heads) or 'nothing is known'}, and one is the beginning of"
-                " the other, or they are of different attributes.",
-                "Give the same key attribute of each source a constant text at its beginning, none of which begins"
-                " with another one: end each with a sign that is in none of the names, as in TENANT#acme#.",
-                table=record.name,
-                details={"source": arn},
-            )
+            raise not_apart(record.name, (source_arn, heads), (arn, other.heads))
+
+
+def not_apart(name: str, one: tuple[str, Mapping[str, str]], other: tuple[str, Mapping[str, str]]) -> KeysNotApart:
+    """The error for the first of two sources of the table ``name``, each its ARN and heads, that are not kept apart."""
+    (source_arn, heads), (arn, other_heads) = one, other
+    return KeysNotApart(
+        f"Keys of {source_arn.rpartition('/')[2]} are not provably others than those of {arn} in the same"
+        f" table: {shown(heads)}, there {shown(other_heads) or 'nothing is known'}, and one is the beginning of"
+        " the other, or they are of different attributes.",
+        "Give the same key attribute of each source a constant text at its beginning, none of which begins"
+        " with another one: end each with a sign that is in none of the names, as in TENANT#acme#.",
+        table=name,
+        details={"source": arn},
+    )
 
 
 def waits_for(record: Record, source_arn: str, run: str, *, first: bool = False) -> str:

@@ -6,24 +6,87 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ...core import sdk
+from ...core.errors import FerryError, KeysNotApart
 from ...core.jobs.job import Job
+from ...core.methods.merging import source_heads
+from ...core.methods.options import MigrationOptions
 from ...core.migration import kinds
+from ...core.record.merging import not_apart
+from ...core.record.parts import kept_apart
+from ..accounts import Accounts
 from ..many import SPEC, run_many
-from ..spec import Progress, Verb
+from ..records import RecordTables
+from ..spec import SHARED_OPTIONS, Parameters, Progress, Verb, given
 from . import migration_start
+from .migration_start import options_of
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """What migration_start does, for each of the tables. Their definitions, which are long, are left out."""
-    result = run_many(migration_start.VERB, migration_start.start_one, params, check_mode)
+    result = run_many(migration_start.VERB, partial(_start_one, _not_apart(params)), params, check_mode)
     begun = [table for table in result["tables"].values() if not table.get("failed")]
     for table in begun:
         del table["table"]
     if check_mode:
         _share(begun, result["diff"])
     return result
+
+
+# Why a source is not merged: by its ARN, and that of the table.
+Refusals = Mapping[tuple[str, str], KeysNotApart]
+
+
+def _start_one(
+    refusals: Refusals, accounts: Accounts, tables: RecordTables, params: Parameters, check_mode: bool
+) -> dict[str, Any]:
+    if params["merge"] and refusals:
+        place = _place(accounts, params, options_of(params))
+        if place in refusals:
+            raise refusals[place]
+    return migration_start.start_one(accounts, tables, params, check_mode)
+
+
+def _not_apart(params: Parameters) -> Refusals:
+    """Sources of one table whose keys are not provably apart: each is refused before anything of the others is written.
+    What is wrong with one of them besides is told when it starts."""
+    accounts = Accounts({name: params[name] for name in SHARED_OPTIONS})
+    validator = ArgumentSpecValidator(migration_start.SPEC, **migration_start.VERB.rules)
+    sources: dict[str, list[tuple[str, Mapping[str, str]]]] = {}
+    for entry in params["tables"]:
+        if not entry["options"].get("merge"):
+            continue
+        sides = {side: given(entry[side], entry[side]) for side in ("source", "destination")}
+        checked = validator.validate({**entry["options"], **sides})
+        if checked.error_messages or not checked.validated_parameters["merge"]:
+            continue
+        with suppress(FerryError, sdk.ClientError, sdk.BotoCoreError):
+            options = options_of(checked.validated_parameters)
+            source, table = _place(accounts, checked.validated_parameters, options)
+            heads = source_heads(accounts.get("source", checked.validated_parameters["source"]), options)
+            if heads is not None:
+                sources.setdefault(table, []).append((source, heads))
+    return {
+        (one[0], table): not_apart(table.rpartition("/")[2], one, other)
+        for table, found in sources.items()
+        for one in found
+        for other in found
+        if one[0] != other[0] and not kept_apart(one[1], other[1])
+    }
+
+
+def _place(accounts: Accounts, params: Parameters, options: MigrationOptions) -> tuple[str, str]:
+    source = accounts.get("source", params["source"])
+    return source.table_arn(options.table), accounts.get("destination", params["destination"]).table_arn(
+        options.made_table
+    )
 
 
 def _share(tables: list[dict[str, Any]], diffs: list[dict[str, Any]]) -> None:

@@ -124,6 +124,24 @@ def test_a_wrong_option_fails_its_table_alone(crossing: Crossing) -> None:
     assert result["host-right"]["job"]["state"] == "planned"
 
 
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_sources_that_are_not_apart_are_all_refused_before_one_is_brought(crossing: Crossing, check_mode: bool) -> None:
+    heads = {"part": "T#a", "longer": "T#ab", "own": "U#"}
+    tables = []
+    for source, head in heads.items():
+        name = f"{source}-{check_mode}".lower()
+        crossing.table(name)
+        steps = [{"set": {"id": f"{head}{{id}}"}}]
+        into = {"merge": True, "destination_table": f"merged-{check_mode}".lower(), "transform": steps}
+        tables += entries(crossing, [name], **{**into, "method": "direct"})
+    crossing.lab.clear_requests()
+    result = run(migration_start_all, {"tables": tables}, check_mode=check_mode)["tables"]
+    refused = {host: table["ferry_error"] for host, table in result.items() if table.get("failed")}
+    ends = f"-{check_mode}".lower()
+    assert refused == {f"host-part{ends}": "KeysNotApart", f"host-longer{ends}": "KeysNotApart"}
+    assert "id begins with 'T#a'" in result[f"host-longer{ends}"]["cause"]
+
+
 def test_a_fault_of_ours_is_raised_once_the_others_have_ended(
     crossing: Crossing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

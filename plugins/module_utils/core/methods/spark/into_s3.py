@@ -79,8 +79,8 @@ class _ObjectsWork(FolderWork):
                 if not files_left(self.bucket, plan):
                     try:
                         return self._left(job, plan, manifest)
-                    except ItemRefused as error:
-                        return ended_with(job, error)
+                    except ItemRefused as refused:
+                        return ended_with(job, refused)
                 lost = yield from self.lost(job, plan)
                 if lost is None and not files_left(self.bucket, plan):  # it has ended meanwhile
                     continue
