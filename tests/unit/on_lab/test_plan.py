@@ -6,15 +6,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods import planning
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices, MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import (
+    BackupChoices,
+    MigrationOptions,
+    SparkChoices,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.planning import ToPlan, make_plan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.prices import usual
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
 from tests.unit.on_lab.recorded import Playbook, world
 from tests.unit.on_lab.staged import BUCKET, Staged
 
@@ -151,6 +157,21 @@ def test_wrong_options_and_variables_stop_their_table_alone() -> None:
     found = make_plan(migration.METHODS, [problem], usual()).to_dict()
     assert found["tables"][0]["reasons"][0]["why"] == "ferry_verfy is not a variable"
     assert found["line"] == "1 table: 1 cannot go (variables)"
+
+
+def test_steps_and_choices_that_a_run_would_refuse_stop_their_table(tmp_path: Path) -> None:
+    aws = world({"orders": 7, "users": 1})
+    (tmp_path / "steps.py").write_text("")
+    python = {"python": {"function": "steps.py:absent", "attributes": "all"}}
+    unset = {"hash": {"attributes": ["mail"], "salt_from": "env:TABLEFERRY_NOWHERE"}}
+    for step, words in ((python, "has no function absent"), (unset, "TABLEFERRY_NOWHERE")):
+        transform = choices_of([step], folders=[str(tmp_path)])
+        data = plan(aws, "orders", method="direct", transform=transform)
+        assert rules(data["orders"]) == ["InvalidTransform"]
+        assert words in data["orders"]["why"]
+    data = plan(aws, "users", method="glue", spark=SparkChoices(workers=1))
+    assert rules(data["users"]) == ["InvalidInput"]
+    assert "workers of spark is 1" in data["users"]["why"]
 
 
 def test_source_and_destination_that_are_one_table_are_refused() -> None:

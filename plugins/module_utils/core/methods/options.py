@@ -129,6 +129,12 @@ class MigrationOptions:
         """Raises InvalidInput for what no table could be read or written with."""
         if self.items.sample_items < 1:
             raise InvalidInput(f"sample_items is {self.items.sample_items}.", "Give 1 or more.", table=self.table)
+        if self.spark.workers < 2:
+            raise InvalidInput(
+                f"workers of spark is {self.spark.workers}: one machine is the driver's.",
+                "Set 2 or more.",
+                table=self.table,
+            )
         try:
             check_workers(self.items.workers)
             for name, text in (("read_rate", self.items.read_rate), ("write_rate", self.items.write_rate)):

@@ -28,6 +28,7 @@ from ..record.store import RecordStore
 from ..steps.transforms import fingerprint_of
 from ..table.definition import TableDefinition
 from ..table.listing import table_names
+from ..table.transforming import require_transform
 from .choosing import Chooser, Choosing
 from .merging import source_heads
 from .method import Method
@@ -230,6 +231,8 @@ def _new(
         return _Found(_stuck(seen, *reasons))
     if chosen.forecast is None:
         return _Found(_stuck(seen, *_reasons_of(seen, entry.options.method, chosen.why)))
+    if entry.options.transform is not None:
+        require_transform(entry.options.transform, facts.definition)
     method = methods[chosen.forecast.method]
     made_plain = method.data_needs == "backed_up" or not method.local_secondary_indexes
     return _Found(
