@@ -64,7 +64,8 @@ options:
     default: []
   regions:
     description:
-      - The Regions to list for a source without a Region of its own; otherwise O(region).
+      - The Regions to list for a source without a Region of its own; otherwise O(region). Refused where every source
+        has one of its own.
     type: list
     elements: str
     default: []

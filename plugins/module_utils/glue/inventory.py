@@ -64,18 +64,24 @@ def places(options: Parameters) -> list[Place]:
     if several and one:
         raise InvalidInput("source and sources are both given.", "Give one of them.")
     sources = several or [one or {}]
-    made = []
+    made, everywhere = [], True
     for number, source in enumerate(sources):
         where = f"sources[{number}]" if several else "source"
         if not isinstance(source, Mapping):
             raise InvalidInput(f"{where} is not a mapping.", "Write it as a mapping, with profile and region.")
         require_known(source, {*ACCOUNT_OPTIONS, "regions"}, where)
+        everywhere &= bool(source.get("region") or source.get("regions"))
         regions = source.get("regions") or ([] if source.get("region") else options.get("regions") or [])
         if isinstance(regions, str):
             regions = [regions]
         own = {name: value for name, value in source.items() if name != "regions"}
         for settings in [{**own, "region": region} for region in dict.fromkeys(regions)] or [own]:
             made.append(Place(settings_of(settings, options), number))
+    if everywhere and options.get("regions"):
+        raise InvalidInput(
+            "regions is given, and each source has a Region of its own: no table of regions would be listed.",
+            "Leave region out of the source, or leave out regions.",
+        )
     return made
 
 

@@ -42,7 +42,6 @@ def regions(options: dict[str, Any]) -> list[tuple[int, Any, str]]:
         ({"source": {"profile": "a", "region": "r1"}}, [(0, "a", "r1")]),
         ({"source": {"profile": "a"}, "region": "r0"}, [(0, "a", "r0")]),
         ({"profile": "a", "regions": ["r1", "r2", "r1"]}, [(0, "a", "r1"), (0, "a", "r2")]),
-        ({"source": {"profile": "a", "region": "r1"}, "regions": ["r2"]}, [(0, "a", "r1")]),
         (
             {"sources": [{"profile": "a", "regions": ["r1"]}, {"profile": "b"}], "regions": ["r2", "r3"]},
             [(0, "a", "r1"), (1, "b", "r2"), (1, "b", "r3")],
@@ -51,6 +50,18 @@ def regions(options: dict[str, Any]) -> list[tuple[int, Any, str]]:
 )
 def test_each_source_is_listed_in_its_regions(options: dict[str, Any], expected: list[tuple[int, str, str]]) -> None:
     assert regions(options) == expected
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"source": {"profile": "a", "region": "r1"}, "regions": ["r2"]},
+        {"sources": [{"profile": "a", "region": "r1"}, {"profile": "b", "regions": ["r1"]}], "regions": ["r2"]},
+    ],
+)
+def test_regions_that_no_source_takes_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match="each source has a Region of its own"):
+        regions(options)
 
 
 def test_keys_of_both_are_not_mixed_with_a_profile_of_one() -> None:
