@@ -72,3 +72,36 @@ def test_what_is_planned_is_what_runs_and_what_was_not_approved_is_refused(tmp_p
         with migration.run("wrong", playbook=book, ferry_prices={"export_gb": -1}) as refused:
             assert refused.wait() == 2
         assert "the price of export_gb is negative" in refused.output
+
+
+def test_an_approved_plan_holds_what_becomes_of_items_and_wrong_files_are_refused_in_words(tmp_path: Path) -> None:
+    with spawn(scale=0.01) as lab:
+        transform = [{"set": {"id": "same"}}]  # of three items one is left
+        migration = prepare(lab, tmp_path, ["orders"], ferry_method="direct", ferry_transform=transform)
+        path = tmp_path / "plan.json"
+        with migration.run("plan", playbook="tableferry.aws.plan", ferry_plan_path=str(path)) as planned:
+            assert planned.wait() == 0, planned.output[-4000:]
+        lab.clear_requests()
+        changed = {"ferry_on_collision": "any", "ferry_transform_errors": "skip", "ferry_staging_days": "1"}
+        with migration.run("migrate", ferry_plan=str(path), **changed) as migrated:
+            assert migrated.wait() == 2, migrated.output[-4000:]
+        row = migrated.rows()["orders"]
+        assert row["status"] == "refused"
+        for words in (
+            "on_collision is any, not refuse",
+            "transform_errors is skip, not fail",
+            "staging_days is 1, not",
+        ):
+            assert words in row["reason"]
+        assert lab.mutating_calls() == []
+        plan = json.loads(path.read_text())
+        wrong = tmp_path / "wrong.json"
+        for content, words in (
+            ({**plan, "tables": [{}]}, "is not whole: table 1 is no dictionary with a host. Give the file as"),
+            ({**plan, "version": 1}, "is of version 1, and this collection reads 2. Make the plan again"),
+        ):
+            wrong.write_text(json.dumps(content))
+            with migration.run("wrong", ferry_plan=str(wrong)) as refused:
+                assert refused.wait() == 2
+            assert f"The approved plan {wrong} {words}" in refused.output
+        assert lab.mutating_calls() == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..account import Account
 from ..errors import FerryError, RecordDenied
 from ..plan.document import Plan, PlannedTable
 from ..plan.facts import Location, Reason, TableFacts
+from ..plan.held import held_options
 from ..plan.prices import Prices
 from ..plan.quotas import account_quotas
 from ..plan.warnings import warnings_of
@@ -36,17 +37,13 @@ from .permitting import Moved, Policies, permissions_of
 from .surveying import TAKEN, RecoveryReads, Surveyor, place_of, reason_of, wishes_of
 
 THREADS = 8
-# Of the user's choices those that the outcome depends on. Paths and what only one run is about are not among them.
-SETTINGS = (
-    "migration_id", "kms_key_map", "kinesis_map", "principal_map", "defer", "warm_throughput", "indexes_after",
-    "leave_indexes", "enable_point_in_time_recovery", "writes_stopped", "verify", "replace_failed", "finished_settings",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ToPlan:
     """A table to plan. ``problem`` is what is wrong with its variables: then nothing else of it counts. ``prepared``:
-    the run prepares its accounts; ``managed``: with the credentials of the organization's management account."""
+    the run prepares its accounts; ``managed``: with the credentials of the organization's management account.
+    ``choices`` are what the plan holds besides the options, by name: how accounts are prepared, for example."""
 
     host: str
     source: Account | None
@@ -56,6 +53,7 @@ class ToPlan:
     prepared: bool = True
     managed: bool = False
     problem: str = ""
+    choices: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -203,7 +201,9 @@ def _planned(pairs: _Pairs, entry: ToPlan) -> _Found:
             )
             own = of_source(record, arn)
             if own.is_done and standing:
-                return _Found(_with(placed, state="done", method=own.method, why="an earlier run has finished it"))
+                settings = settings_of(options, None, entry.choices)
+                why = "an earlier run has finished it"
+                return _Found(_with(placed, state="done", method=own.method, why=why, settings=settings))
             next_part = arn not in record.sources
             if not next_part:
                 return _begun(pairs.chooser(source, destination), entry, placed, own)
@@ -225,7 +225,7 @@ def _new(
     reasons = [reason for reason in survey.reasons if not (next_part and reason.rule == TAKEN)]
     if facts is None or chosen is None:
         return _Found(_stuck(placed, *reasons))
-    seen = _seen(placed, facts, entry.options, choosing)
+    seen = _seen(placed, facts, entry, choosing)
     if reasons:
         return _Found(_stuck(seen, *reasons))
     if chosen.forecast is None:
@@ -251,14 +251,14 @@ def _begun(chooser: Chooser, entry: ToPlan, placed: PlannedTable, record: Record
     begun = _with(placed, state="begun", method=record.method, why="an earlier run began it by this method")
     if choosing.survey.facts is None:
         return _Found(begun)
-    return _Found(_seen(begun, choosing.survey.facts, entry.options, choosing))
+    return _Found(_seen(begun, choosing.survey.facts, entry, choosing))
 
 
-def _seen(placed: PlannedTable, facts: TableFacts, options: MigrationOptions, choosing: Choosing) -> PlannedTable:
+def _seen(placed: PlannedTable, facts: TableFacts, entry: ToPlan, choosing: Choosing) -> PlannedTable:
     return _with(
         placed,
         forecasts=choosing.forecasts,
-        settings=settings_of(options, facts.definition),
+        settings=settings_of(entry.options, facts.definition, entry.choices),
         shape=shape_of(facts.definition),
         size=facts.size,
         items=facts.definition.item_count,
@@ -281,16 +281,19 @@ def _with(table: PlannedTable, **members: Any) -> PlannedTable:
     return PlannedTable(**{**vars(table), **members})
 
 
-def settings_of(options: MigrationOptions, definition: TableDefinition) -> dict[str, Any]:
-    """What the user chose, as JSON-safe data without secrets: of steps that change items only a fingerprint."""
-    chosen = {name: getattr(options, name) for name in SETTINGS}
-    usual = MigrationOptions(options.table)
-    for part in ("backup", "spark"):
-        given, default = asdict(getattr(options, part)), asdict(getattr(usual, part))
-        chosen[part] = {name: value for name, value in given.items() if value != default[name] and name != "wheels"}
-    chosen["rates"] = [options.items.read_rate, options.items.write_rate]
-    chosen["transform"] = fingerprint_of(options.transform, definition)
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
+def settings_of(
+    options: MigrationOptions, definition: TableDefinition | None, choices: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What the user chose and the plan holds, as JSON-safe data without secrets: ``options``, and ``choices`` besides.
+    Of steps that change items it has a fingerprint only, and none where the source table was not read."""
+    transform = options.transform
+    chosen = held_options(options)
+    chosen["writes_stopped"] = options.stopped
+    chosen["transform_errors"] = transform.errors if transform is not None else ""
+    chosen["on_collision"] = transform.on_collision if transform is not None else ""
+    if definition is not None:
+        chosen["transform"] = fingerprint_of(transform, definition)
+    return {**chosen, **(choices or {})}
 
 
 def shape_of(definition: TableDefinition) -> dict[str, Any]:

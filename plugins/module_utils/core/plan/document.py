@@ -22,7 +22,7 @@ from .prices import Prices
 from .warnings import AFTER, STALE
 from .waves import Load, together, usage, waves
 
-SCHEMA, VERSION = "tableferry-plan", 1
+SCHEMA, VERSION = "tableferry-plan", 2
 MOST_LINES = 50  # tables that have a line of their own, unless they cannot go
 State = Literal["planned", "begun", "done", "cannot_go"]
 
