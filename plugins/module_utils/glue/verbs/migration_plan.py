@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -69,9 +70,10 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     policies = Policies(params["policies"], method_of) if params["policies"] else None
     data = make_plan(METHODS, entries, prices, progress, opened.warnings, policies).to_dict()
     refused = refusals(approved, data) if approved is not None else {}
-    if params["path"]:
-        _write(params["path"], data)
     lines = list(lines_of(data)) if params["show"] else []
+    if params["path"]:
+        written = _write(params["path"], data)
+        lines += [f"plan: {written}"] if params["show"] else []
     for line in lines:
         progress(line)
     tables = data["tables"]
@@ -172,11 +174,14 @@ def _read(path: str) -> Mapping[str, Any]:
     return data
 
 
-def _write(path: str, data: Mapping[str, Any]) -> None:
-    """As text of JSON that only its owner can read. A link at its own place is replaced, its folder may be one."""
+def _write(path: str, data: Mapping[str, Any]) -> Path:
+    """As text of JSON that only its owner can read: where it is. A link at its own place is replaced, its folder may be
+    one. Raises PlanNotWritten."""
     place = private_files.expanded(path)
     try:
-        private_files.replace_text(place.parent.resolve() / place.name, json.dumps(data, indent=1) + "\n")
+        written = place.parent.resolve() / place.name
+        private_files.replace_text(written, json.dumps(data, indent=1) + "\n")
+        return written
     except OSError as error:
         raise PlanNotWritten(
             f"The plan {path} cannot be written: {private_files.in_words(error)}.",
