@@ -16,7 +16,7 @@ from typing import Any
 from .. import sdk
 from ..account import Account
 from ..errors import FerryError, RecordDenied
-from ..plan.document import Plan, PlannedTable
+from ..plan.document import Plan, PlannedTable, named_by_user
 from ..plan.facts import Location, Reason, TableFacts
 from ..plan.held import held_options
 from ..plan.prices import Prices
@@ -26,6 +26,7 @@ from ..record.merging import require_mergeable
 from ..record.parts import of_source
 from ..record.record import Record, table_key
 from ..record.store import RecordStore
+from ..steps.claiming import Choice, require_whole
 from ..steps.transforms import fingerprint_of
 from ..table.definition import TableDefinition
 from ..table.listing import table_names
@@ -206,6 +207,8 @@ def _planned(pairs: _Pairs, entry: ToPlan) -> _Found:
                 return _Found(_with(placed, state="done", method=own.method, why=why, settings=settings))
             next_part = arn not in record.sources
             if not next_part:
+                if standing:
+                    require_whole(own, _choice(options, own, pairs.methods))
                 return _begun(pairs.chooser(source, destination), entry, placed, own)
         chooser = pairs.chooser(source, destination)
         wishes = wishes_of(options, prepared=entry.prepared, managed=entry.managed)
@@ -244,13 +247,24 @@ def _new(
     )
 
 
+def _choice(options: MigrationOptions, begun: Record, methods: Mapping[str, Method]) -> Choice:
+    """What a run is about to do with a table that was ``begun``: it stays with its method unless another one is named.
+    A method that a record names with its end goes on with no table that is not whole."""
+    stays = options.method in (AUTO, named_by_user(begun.method))
+    name = begun.method if stays else options.method
+    return Choice(
+        options.table, options.made_table, options.migration_id, name,
+        resumes=name in methods and methods[name].resumes, replace_broken=options.replace_failed,
+    )  # fmt: skip
+
+
 def _begun(chooser: Chooser, entry: ToPlan, placed: PlannedTable, record: Record) -> _Found:
     """A table that an earlier run began: it stays with its method, whatever that costs."""
     wishes = wishes_of(entry.options, prepared=entry.prepared, managed=entry.managed)
     choosing = chooser.of(entry.options, wishes)
     begun = _with(placed, state="begun", method=record.method, why="an earlier run began it by this method")
     if choosing.survey.facts is None:
-        return _Found(begun)
+        return _Found(_with(begun, settings=settings_of(entry.options, None, entry.choices)))
     return _Found(_seen(begun, choosing.survey.facts, entry, choosing))
 
 

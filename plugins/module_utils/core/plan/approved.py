@@ -108,10 +108,21 @@ def refusals(approved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, s
     for table in now["tables"]:
         words = list(_differences(before.get(table["host"]), table))
         if words:
-            cause = f"Not as the plan of {approved['made_at']} says: {'; '.join(words)}."
-            anew = _is_anew(before.get(table["host"]), table)
-            found[table["host"]] = str(NotAsPlanned(cause, _ANEW if anew else _UNDO, table=table["host"]))
+            plan = f"the plan of {approved['made_at']}" if approved["made_at"] else "the plan"
+            cause = f"Not as {plan} says: {'; '.join(words)}."
+            found[table["host"]] = str(
+                NotAsPlanned(cause, _step(before.get(table["host"]), table), table=table["host"])
+            )
     return found
+
+
+def _step(before: Mapping[str, Any] | None, table: Mapping[str, Any]) -> str:
+    """What to do about a table that is not as planned."""
+    if before is not None and before["state"] != "cannot_go":
+        steps = " ".join(filter(None, (reason["next_step"] for reason in table["reasons"])))
+        if steps:
+            return steps
+    return _ANEW if _is_anew(before, table) else _UNDO
 
 
 def _differences(before: Mapping[str, Any] | None, table: Mapping[str, Any]) -> Iterator[str]:
@@ -119,29 +130,49 @@ def _differences(before: Mapping[str, Any] | None, table: Mapping[str, Any]) -> 
         yield "the table is not in it"
         return
     if table["state"] == "done":
-        # Nothing but what applies settings concerns it any more. Its source was not read.
+        # Nothing but what applies settings concerns it any more.
         if table["settings"]["finished_settings"] == "apply":
-            yield from _changed({name: before["settings"].get(name) for name in table["settings"]}, table["settings"])
+            yield from _elsewhere(before, table)
+            yield from _other_settings(before["settings"], table["settings"])
         return
     if before["state"] == "cannot_go":
         yield ": ".join(filter(None, ["it says that the table cannot go", str(before.get("why") or "")]))
         return
-    for side in ("source", "destination"):
-        if before[side]["arn"] != table[side]["arn"]:
-            yield f"the {side} is {table[side]['arn'] or 'not known'}, not {before[side]['arn']}"
     if table["state"] == "cannot_go":
-        return  # which is refused by itself, with the reason
+        # Not left to the start: what stops the table now may be gone then, and nothing else was compared.
+        yield f"it cannot go now: {table['why']}"
+        return
+    yield from _elsewhere(before, table)
     if before["state"] == "done":
         yield "it says that the table is done already, and it would be moved again"
         return
     if before["method"] != table["method"]:
         yield f"the method would be {table['method']}, not {before['method']} ({table['why']})"
-    yield from _changed(before["settings"], table["settings"])
+    yield from _other_settings(before["settings"], table["settings"])
+    yield from _other_shape(before, table)
+    if table["state"] == "planned":
+        yield from _cost_differs(Span(*before["cost"]), Span(*table["cost"]))
+
+
+def _elsewhere(before: Mapping[str, Any], table: Mapping[str, Any]) -> Iterator[str]:
+    for side in ("source", "destination"):
+        if before[side]["arn"] != table[side]["arn"]:
+            yield f"the {side} is {table[side]['arn'] or 'not known'}, not {before[side]['arn']}"
+
+
+def _other_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """A transform has no fingerprint where the source table was not read."""
+    read = {name: value for name, value in before.items() if name != "transform" or name in now}
+    yield from _changed(read, now)
+
+
+def _other_shape(before: Mapping[str, Any], table: Mapping[str, Any]) -> Iterator[str]:
+    if not table["shape"]:
+        yield "the source table cannot be read now"
+        return
     if _is_anew(before, table):
         yield "the source table was deleted and created anew since the plan was made (another TableId)"
     yield from _changed(*({**each["shape"], "table_id": ""} for each in (before, table)))
-    if table["state"] == "planned":
-        yield from _cost_differs(Span(*before["cost"]), Span(*table["cost"]))
 
 
 def _is_anew(before: Mapping[str, Any] | None, table: Mapping[str, Any]) -> bool:

@@ -191,6 +191,14 @@ def test_a_table_that_could_not_go_was_not_approved() -> None:
     assert "it says that the table cannot go: there are local indexes." in words
 
 
+def test_a_table_that_cannot_go_any_more_is_refused_with_the_reason() -> None:
+    """It was left to the start, which the rest of the plan was then not held against."""
+    words = refusals(data(planned("stuck")), data(replace(STUCK, why="no key")))["stuck"]
+    assert words.endswith("says: it cannot go now: no key. Add the key.")
+    found = data(replace(STUCK, reasons=(Reason("variables", "ferry_x is wrong"),), why="ferry_x is wrong"))
+    assert "it cannot go now: ferry_x is wrong. Make a new plan" in refusals(data(planned("stuck")), found)["stuck"]
+
+
 def test_what_applies_settings_to_a_finished_table_is_compared() -> None:
     options = MigrationOptions("orders")
     done = planned("t", state="done", settings=settings_of(options, None), shape={})
@@ -202,12 +210,26 @@ def test_what_applies_settings_to_a_finished_table_is_compared() -> None:
     words = refusals(data(changed), data(replace(done, settings=settings_of(other, None))))["t"]
     assert "says: kms_key_map is {'a': 'b'}, not none." in words
     assert refusals(data(changed), data(changed)) == {}
+    elsewhere = replace(changed, destination=replace(THERE, region="us-east-1"))
+    assert "the destination is arn:aws:dynamodb:us-east-1:" in refusals(data(changed), data(elsewhere))["t"]
 
 
 def test_a_finished_table_that_would_be_moved_again_is_refused() -> None:
     done = planned("t", state="done", settings=settings_of(MigrationOptions("orders"), None), shape={})
     words = refusals(data(done), data(planned("t")))["t"]
     assert "says: it says that the table is done already, and it would be moved again. Make a new plan" in words
+
+
+def test_a_source_that_cannot_be_read_any_more_is_refused() -> None:
+    begun = planned("t", state="begun", settings=settings_of(TRANSFORMED, None, {"staging_days": 30}), shape={})
+    words = refusals(data(planned("t", state="begun")), data(begun))["t"]
+    assert "says: the source table cannot be read now. Make a new plan" in words
+
+
+def test_a_plan_without_accounts_is_named_without_a_time() -> None:
+    approved = {**data(STUCK), "made_at": ""}
+    check_approved(approved, "p.json")
+    assert "Not as the plan says: it says that the table cannot go" in refusals(approved, data(STUCK))["stuck"]
 
 
 def test_a_source_that_was_made_anew_is_told_in_words() -> None:
