@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, get_args
@@ -45,7 +46,9 @@ def check_approved(approved: Any, name: str) -> None:
 
 
 def _faults(approved: Mapping[str, Any]) -> Iterator[str]:
-    """What is missing or wrong in a plan, as far as tables are compared by it."""
+    """What is missing or wrong in a plan, as far as tables are compared by it and the report shows it."""
+    if not _is_dict(approved.get("prices")):
+        yield "prices is missing or no dictionary"
     if not _is_time(approved.get("made_at")):
         yield "made_at, the time at which it was made, is missing or no time"
     tables = approved.get("tables")
@@ -74,13 +77,16 @@ def _is_dict(value: Any) -> bool:
     return isinstance(value, Mapping)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
 def _is_place(value: Any) -> bool:
     return _is_dict(value) and _is_text(value.get("arn"))
 
 
 def _is_range(value: Any) -> bool:
-    numbers = isinstance(value, list) and all(isinstance(each, (int, float)) for each in value)
-    return numbers and len(value) == 2 and 0 <= value[0] <= value[1]
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and value[0] <= value[1]
 
 
 def _is_time(value: Any) -> bool:
@@ -95,7 +101,12 @@ _MEMBERS: Mapping[str, Callable[[Any], bool]] = {
     "source": _is_place,
     "destination": _is_place,
     "method": _is_text,
+    "why": _is_text,
+    "bytes": _is_number,
+    "seconds": _is_range,
     "cost": _is_range,
+    "wave": _is_number,
+    "unconfirmed": lambda value: isinstance(value, list) and all(map(_is_text, value)),
     "settings": _is_dict,
     "shape": _is_dict,
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -220,6 +221,41 @@ def test_a_finished_table_that_would_be_moved_again_is_refused() -> None:
     assert "says: it says that the table is done already, and it would be moved again. Make a new plan" in words
 
 
+def test_whatever_is_wrong_in_a_plan_gives_no_raw_error() -> None:
+    plan = data(planned("t"), planned("old", state="done"), STUCK)
+    rows = [{"name": name, "status": "migrated", "bytes": 7} for name in ("t", "old", "stuck")]
+    wrong = 0
+    for junk in (
+        None,
+        7,
+        -1,
+        "text",
+        [],
+        ["text"],
+        {},
+        {"a": 1},
+        True,
+        [1, 2],
+        [True, 2],
+        math.nan,
+        [0, math.inf],
+        [None, None],
+    ):
+        for at in range(3):
+            for part in (plan, plan["tables"][at], *(plan["tables"][at][each] for each in ("source", "settings"))):
+                for name in part:
+                    kept, part[name] = part[name], junk
+                    try:
+                        check_approved(plan, "p.json")
+                        refusals(plan, data(planned("t"), planned("old"), STUCK))
+                        with_plan(rows, plan)
+                    except InvalidInput:
+                        wrong += 1
+                    finally:
+                        part[name] = kept
+    assert wrong > 100
+
+
 def test_a_source_that_cannot_be_read_any_more_is_refused() -> None:
     begun = planned("t", state="begun", settings=settings_of(TRANSFORMED, None, {"staging_days": 30}), shape={})
     words = refusals(data(planned("t", state="begun")), data(begun))["t"]
@@ -286,8 +322,12 @@ def of_table(wrong: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any
         (of_table(change(method=None)), "the table t has no method, or a wrong one"),
         *[
             (of_table(without(name)), f"the table t has no {name}, or a wrong one")
-            for name in ("state", "source", "destination", "method", "cost", "settings", "shape")
+            for name in (
+                *("state", "source", "destination", "method", "why", "bytes", "seconds", "cost", "wave"),
+                *("unconfirmed", "settings", "shape"),
+            )
         ],
+        (without("prices"), "prices is missing or no dictionary"),
     ],
 )
 def test_a_plan_that_is_not_whole_is_refused_in_a_sentence(wrong: Callable[[dict[str, Any]], None], words: str) -> None:
