@@ -45,6 +45,17 @@ BASE = {
 }
 # A value for each variable that is not its default. A new variable needs one here.
 OTHER: dict[str, Any] = {
+    **{name: "changed" for name, option in VARIABLES.items() if option["type"] == "str" and "choices" not in option},
+    **{name: 4711 for name, option in VARIABLES.items() if option["type"] == "int"},
+    # As the text that -e gives, and the one that is not the default.
+    **{name: "yes" for name, option in VARIABLES.items() if option["type"] == "bool"},
+    **dict.fromkeys(
+        (
+            *("ferry_enable_point_in_time_recovery", "ferry_warm_throughput", "ferry_safe_mode"),
+            *("ferry_manage_accounts", "ferry_plan_permissions", "ferry_restore"),
+        ),
+        "no",
+    ),
     "ferry_source": {**SIDE, "region": "eu-west-2"},
     "ferry_destination": {**THERE, "account_id": "333333333333"},
     "ferry_management": {**SIDE, "account_id": "999999999999"},
@@ -77,19 +88,7 @@ OTHER: dict[str, Any] = {
     "ferry_backup_open_to": "organization",
     "ferry_tags": {"team": "a"},
     "ferry_serial": 3,
-    **{name: "changed" for name, option in VARIABLES.items() if option["type"] == "str" and "choices" not in option},
-    **{name: 4711 for name, option in VARIABLES.items() if option["type"] == "int"},
-    # As the text that -e gives, and the one that is not the default.
-    **{name: "yes" for name, option in VARIABLES.items() if option["type"] == "bool"},
-    **dict.fromkeys(
-        (
-            *("ferry_enable_point_in_time_recovery", "ferry_warm_throughput", "ferry_safe_mode"),
-            *("ferry_manage_accounts", "ferry_plan_permissions", "ferry_restore"),
-        ),
-        "no",
-    ),
 }
-OTHER |= {"ferry_method": "direct", "ferry_read_rate": "50%", "ferry_write_rate": "9"}
 # Of the other variables of these roles nothing becomes of a table or an account: whole roles that only check, plan and
 # report, what the playbook sets itself, and what it does not read, as it starts all tables in one task.
 ROLES_OF_THE_RUN = ("check_inventory", "plan_tables", "report_migration")
