@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from ansible.errors import AnsibleError, AnsibleFilterError
+from ansible.errors import AnsibleFilterError, AnsibleUndefinedVariable
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.validation import check_type_dict
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.utils.display import Display
+from jinja2 import UndefinedError
 
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import ACCOUNT_OPTIONS, SPARK_OPTIONS
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import (
@@ -427,13 +428,14 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars, sides: Sides | 
             variables = hostvars[host]
             unknown[host] = _unknown(variables)
             if host in sides["broken"]:
-                raise AnsibleError(sides["broken"][host])
+                problems[host] = [f"ferry_source or ferry_destination cannot be read: {sides['broken'][host]}"]
+                continue
             problems[host] = _problems(variables, options_of(sides, host), unknown[host])
             place = same_text([place_of(sides, host, "ferry_destination"), table_names(host, variables)[1]])
             if not problems[host]:
                 problems[host] = checks.problems(host, str(read(variables, "ferry_method") or ""))
         except BROKEN as error:
-            problems[host] = [f"a variable cannot be read: {error}"]
+            problems[host] = [_unreadable(hostvars[host], error)]
             continue
         if not problems[host]:
             owners.setdefault(place, []).append(host)
@@ -554,6 +556,21 @@ def _arn_problems(table: str, source: Mapping[str, Any]) -> list[str]:
     if account not in ("", arn["account"]):
         problems.append("ferry_table is the ARN of a table of another account than ferry_source")
     return problems
+
+
+def _unreadable(variables: Mapping[str, Any], error: Exception) -> str:
+    """Which variable of a host cannot be read, and why; ``error`` where it cannot be told which."""
+    for name in VARIABLES:
+        try:
+            read(variables, name)
+        except (AnsibleUndefinedVariable, UndefinedError) as undefined:
+            return (
+                f"{name} cannot be read: {str(undefined).rstrip('.')}. Define what its template uses; where the braces"
+                " belong to the text itself, mark the text !unsafe"
+            )
+        except BROKEN as broken:
+            return f"{name} cannot be read: {broken}"
+    return f"a variable cannot be read: {error}"
 
 
 def _unknown(variables: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from demo.tables import on_demand
 from lab.client import spawn
 from tests.runs.playbooks import client, prepare
 
@@ -52,6 +53,14 @@ def test_sources_become_one_table_and_are_brought_once(tmp_path: Path) -> None:
             assert again.wait() == 0, again.output[-6000:]
         assert "changed=0" in again.output
         assert [lab.count(call) for call in ("Scan", "BatchWriteItem", "CreateTable")] == [0, 0, 0]
+
+        # A source that was not brought yet has no items here: all that are there would count as extra.
+        sources.create_table(TableName="umbrella", **on_demand(("id", "S")))
+        lab.advance(60)
+        other = ("--limit", "acme,localhost")
+        with migration.run("early", *other, playbook="tableferry.aws.verify", ferry_table="umbrella") as early:
+            assert early.wait() == 2, early.output[-6000:]
+        assert "has items of other sources, and none of umbrella yet" in early.output
 
         # Items of the other sources are nothing that a repair takes for extra.
         extra = {"ferry_repair": True, "ferry_delete_extra": True}

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from demo.tables import DemoTable, numbered, on_demand
@@ -32,7 +33,8 @@ def test_what_it_writes_is_enough_for_a_table_of_each_method(tmp_path: Path) -> 
         stage.lab.clear_requests()
 
         folder = tmp_path / "policies"
-        shown = stage.play(Step("permissions", ("-e", f"ferry_permissions_dir={folder}")))
+        # Relative to where the run was started, as the documentation has it.
+        shown = stage.play(Step("permissions", ("-e", f"ferry_permissions_dir={os.path.relpath(folder)}")))
         assert shown.returncode == 0, shown.stdout[-4000:]
         assert stage.lab.calls() == []
         for side in SIDES:

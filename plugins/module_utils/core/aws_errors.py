@@ -469,13 +469,15 @@ def is_tag_lock(error: BaseException) -> bool:
 
 
 _NO_CAPACITY = re.compile(
-    r"exceeded maximum concurrent compute capacity|resource unavailable|max(imum)? concurrent runs exceeded",
+    r"exceeded maximum concurrent compute capacity|resource unavailable|max(imum)? concurrent runs exceeded"
+    r"|service limit on the maximum vCPU",
     re.IGNORECASE,
 )
 
 
 def is_lack_of_capacity(message: str) -> bool:
-    """Whether a run of Glue failed because there was no room for it, as Glue says once it took the run (spark.md 2)."""
+    """Whether a run failed because there was no room for it, as Glue says once it took the run (spark.md 2), and EMR
+    Serverless where the vCPUs of the account are all in use."""
     return _NO_CAPACITY.search(message) is not None
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.errors import AnsibleError, AnsibleFilterError
+from ansible.errors import AnsibleFilterError, AnsibleUndefinedVariable
 
 from ansible_collections.tableferry.aws.plugins.filter import tables
 from ansible_collections.tableferry.aws.plugins.filter.tables import (
@@ -52,7 +52,7 @@ class Broken(dict[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name == "ferry_table":
-            raise AnsibleError("'nothing' is undefined")
+            raise AnsibleUndefinedVariable("'nothing' is undefined.")
         return super().__getitem__(name)
 
 
@@ -92,7 +92,8 @@ def test_problems_name_host_variable_and_what_is_right() -> None:
     assert "ferry_source" in found["side"]
     assert "acess_key" in found["unknown"]
     assert "did you mean ferry_destination_table?" in found["typo"]
-    assert "'nothing' is undefined" in found["broken"]
+    assert found["broken"].startswith("broken: ferry_table cannot be read: 'nothing' is undefined. Define what its")
+    assert "mark the text !unsafe" in found["broken"]
 
 
 def test_options_of_the_spark_job_are_checked_as_they_are_meant() -> None:

@@ -357,7 +357,7 @@ def _broken(record: Record, choice: Choice) -> TableBroken:
 def _changed(record: Record, choice: Choice) -> tuple[str, str]:
     """Why another method does not go on with half a table, and the ways out."""
     why = f"The method {record.method} has begun to fill the table, and the method is now {choice.method}."
-    ways = f"Go on with the method {record.method}; or delete the copy {choice.table} and run again."
+    ways = f"Go on with {record.method} instead of {choice.method}; or delete the copy {choice.table} and run again."
     return why if record.state == "filling" else str(record.evidence.get("broken", "")), ways
 
 

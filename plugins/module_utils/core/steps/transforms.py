@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ..account import Account
 from ..errors import FerryError, TableBroken
 from ..items.transform.hashing import salts_needed
 from ..jobs.entries import job_of_entry
@@ -90,6 +91,13 @@ def require_marked_transform(tags: Mapping[str, str], mark: str, name: str, sour
     before = next((word.removeprefix(_WORD) for word in copied if word.startswith(_WORD)), "")
     if before != mark:
         raise _another(name, before, mark, source_table)
+
+
+def holds_table(record: Record, destination: Account, name: str) -> bool:
+    """Whether the record's table is there: its items, by whatever steps, go with it when somebody deletes it. Raises
+    FerryError."""
+    there = TableDefinition.find(destination, name) if record.table_id else None
+    return there is not None and there.table_id == record.table_id
 
 
 def require_same_transform(record: Record, mark: str, source_table: str) -> None:

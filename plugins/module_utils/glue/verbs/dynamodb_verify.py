@@ -15,7 +15,7 @@ from typing import Any
 from ...core.account import Account
 from ...core.change import Change, to_diff
 from ...core.data_plane import ItemChoices
-from ...core.errors import Held, RecordDenied, Replaced
+from ...core.errors import Held, NotOurs, RecordDenied, Replaced
 from ...core.exports.kept_export import SDK_SERVICES
 from ...core.items.carried import REPLICATION
 from ...core.items.differences import CompareProgress
@@ -150,6 +150,12 @@ def _verified(
 ) -> dict[str, Any]:
     ours = source.table_arn(options.source_table)
     known = filled_id(record, params["migration_id"], ours) if record is not None else None
+    if record is not None and record.parts and ours not in record.sources:
+        raise NotOurs(
+            f"The table {params['name']} has items of other sources, and none of {options.source_table} yet.",
+            "Migrate it first: without its part nothing says which items are its own.",
+            table=params["name"],
+        )
     bounds = Bounds(held.run.gate) if held is not None else FREE
     repairing = {
         "migration_id": params["migration_id"],

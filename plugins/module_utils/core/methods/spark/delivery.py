@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from ...items.private_files import expanded, in_words, make_folder
 
 FOLDER = "tableferry/spark/"  # of the staging bucket: the jobs' roles may read what lies below
 _CACHE = "tableferry/wheels"
+# Tables are begun in threads, and each needs the package. Reading source in two of them at once also ends in a
+# SystemError of Python 3.11's own ("AST constructor recursion depth mismatch").
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class Stored(Protocol):
@@ -83,13 +87,18 @@ def deliver(bucket: Bucket, payload: Payload, folder: str) -> None:
             bucket.put(key, content)
 
 
-@lru_cache(maxsize=2)
 def build(wheels: str = "") -> Payload:
     """Script and package, made once for a process. ``wheels`` is the user's folder of them; without one pip downloads
     them, once for this machine.
 
     Raises MissingLibrary where they can be neither found nor downloaded, ChecksumMismatch for others than were tested.
     """
+    with _ONE_AT_A_TIME:
+        return _built(wheels)
+
+
+@lru_cache(maxsize=2)
+def _built(wheels: str) -> Payload:
     return Payload(script(), build_package(find_wheels(_folder(wheels))))
 
 

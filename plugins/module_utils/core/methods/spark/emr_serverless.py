@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from ...account import Account
+from ...aws_errors import is_lack_of_capacity
 from ...jobs.job import State
 from ...jobs.kind import Page
 from ...record.intention import RUN_TOKEN, Window
@@ -152,7 +153,8 @@ class EmrServerless:
             "vcpu_hours": float(billed.get("vCPUHour") or 0),
             "memory_gb_hours": float(billed.get("memoryGBHour") or 0),
         }
-        return RunStatus(STATES.get(run["state"], "running"), str(run.get("stateDetails") or ""), cost=cost)
+        state, message = STATES.get(run["state"], "running"), str(run.get("stateDetails") or "")
+        return RunStatus(state, message, state == "failed" and is_lack_of_capacity(message), cost)
 
     def stop(self, account: Account, scope: str, run_id: str) -> None:
         """CancelJobRun."""

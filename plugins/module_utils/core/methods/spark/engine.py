@@ -118,8 +118,8 @@ class Found:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How a run stands. ``message`` is AWS's, ``full`` says that it failed for lack of capacity, before it did
-    anything; ``cost`` is what AWS bills: seconds, and hours of DPUs or of vCPUs and memory."""
+    """How a run stands. ``message`` is AWS's, ``full`` says that it failed for lack of capacity, as a rule before
+    it did anything; ``cost`` is what AWS bills: seconds, and hours of DPUs or of vCPUs and memory."""
 
     state: State
     message: str = ""

@@ -30,7 +30,7 @@ from ...record.record import LOOK
 from ...route import Route
 from ...steps.source_jobs import SourceJob
 from ...steps.standing import Filling
-from ...steps.transforms import fingerprint_of, require_same_transform
+from ...steps.transforms import fingerprint_of, holds_table, require_same_transform
 from ...table.creation import check_indexes
 from ...table.definition import TableDefinition
 from ...table.merged import require_same_shape
@@ -249,7 +249,7 @@ def planned(
     definition = plan.definition
     if options.transform is not None:
         require_transform(options.transform, definition)
-    if record is not None and record.record.table_id:
+    if record is not None and holds_table(record.record, destination, options.made_table):
         require_same_transform(record.record, fingerprint_of(options.transform, definition), options.table)
     if record is not None and is_later_part(record.record):
         whole = made_shape(definition, options.transform, options.leave_indexes)

@@ -151,12 +151,30 @@ def refusal(plan: JobPlan, totals: JobTotals) -> ItemRefused:
     others = "nothing is imported" if plan.objects else "all others are in the table"
     return ItemRefused(
         f"The Spark job could not write {items}; {others}: {words}.",
-        "Correct the items in the source, or the steps; or set transform_errors to skip to leave out what a step cannot"
-        " take. If an index does not take their key, set indexes_after to have"
+        "Set transform_errors to skip to leave out what a step cannot take, or correct the items in the source, or the"
+        " steps. If an index does not take their key, set indexes_after to have"
         " the index created after the copy, or leave_indexes to do without.",
         table=plan.table,
         details={"refused": count, "steps": dict(totals.refused), "items": list(totals.named)},
     )
+
+
+def way_on(error: FerryError, table: str, *, merged: bool) -> str:
+    """The next steps after ``error`` that left ``table`` without some items. Those that the job refused stand in the
+    export as they were. ``merged``: the table has items of other sources too."""
+    if not isinstance(error, ItemRefused):
+        ways = (
+            "Then run again with the same method, which goes on with the files that are left; or delete the copy"
+            f" {table}, whose deletion protection is on, and run again."
+        )
+    elif merged:
+        ways = "Then run again, with items that you have corrected by the playbook verify with repair."
+    else:
+        ways = (
+            f"With skip, run again. With corrected items or steps, delete the copy {table}, whose deletion protection"
+            " is on, and run again with export_max_age 0, for a new export."
+        )
+    return f"{error.next_step} {ways}"
 
 
 def failure_left(bucket: StagingBucket, plan: JobPlan) -> FerryError | None:

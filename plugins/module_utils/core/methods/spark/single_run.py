@@ -51,6 +51,7 @@ from .planning import SparkOptions, bucket_of, plan_key, plan_of, submission_of
 from .results import JobTotals, failed_run, files_left, read_totals, refusal, started_run
 
 GAP = 10.0  # seconds between looks at a run
+ROOM_TRIES = 3  # with a gap after each, before a verb says that there is no room
 FULL_EXPORT, JSON = "FULL_EXPORT", "DYNAMODB_JSON"
 
 
@@ -312,7 +313,7 @@ class SingleRun:
         if not self.bucket.put_new(self._key(token), intended.to_json()):
             return self.start(self._look_at(token))
         try:
-            return self._sent(token, intended)
+            return self._sent_when_there_is_room(token, intended)
         except sdk.ClientError as error:
             if is_passing(error) and not is_throttle(error):
                 return self.start(self._look_at(token))
@@ -322,12 +323,23 @@ class SingleRun:
             if is_slot(error) or is_throttle(error):
                 raise JobTimeout(
                     f"AWS begins no more runs now: {sdk.told(error)}.",
-                    "Run again when others have ended, or a new application has started; or set wait.",
+                    "Run again when others have ended; or set wait.",
                     table=self.table.name,
                 ) from error
             raise self._explained(error, f"starting the {self.engine.noun}") from error
         except sdk.BotoCoreError:  # the answer was lost
             return self.start(self._look_at(token))
+
+    def _sent_when_there_is_room(self, token: str, intended: Intended) -> RunAttempt:
+        """As ``_sent``, some times where AWS has no room: a new application takes some seconds to be made."""
+        for _try in range(ROOM_TRIES):
+            try:
+                return self._sent(token, intended)
+            except sdk.ClientError as error:
+                if not is_slot(error):
+                    raise
+            self.destination.sleep(GAP)
+        return self._sent(token, intended)
 
     def _sent(self, token: str, intended: Intended) -> RunAttempt:
         engine = ENGINES[intended.request.engine]

@@ -38,7 +38,7 @@ from ...record.intention import LISTED, OWN_SIGNATURES
 from ...record.lease import iso
 from ...record.record import WRITE
 from ...steps.background import Workbench, bounds_of
-from ...steps.transforms import EVIDENCE, BeganWith, fingerprint_of, require_same_transform
+from ...steps.transforms import EVIDENCE, BeganWith, fingerprint_of, holds_table, require_same_transform
 from ...table.definition import TableDefinition
 from ...table.refused_items import without_keys
 from . import delivery
@@ -56,7 +56,7 @@ from .planning import (
     plan_of,
     submission_of,
 )
-from .results import JobTotals, failed_run, files_left, percent_done, read_totals, refusal, started_run
+from .results import JobTotals, failed_run, files_left, percent_done, read_totals, refusal, started_run, way_on
 
 AT_ONCE = 4  # tables that one waiter counts at the same time
 NOTHING = "wrote_nothing"  # of a run's result: it ended before the job itself began
@@ -236,7 +236,8 @@ class TableWork:
         """``job`` with the table that was made, after which nothing of former runs can arrive."""
         source, options = self.item.need("source"), self.options
         definition = TableDefinition.read(source, options.table)
-        require_same_transform(self.record.record, fingerprint_of(options.transform, definition), options.table)
+        if holds_table(self.record.record, self.destination, options.made_table):
+            require_same_transform(self.record.record, fingerprint_of(options.transform, definition), options.table)
         waiting = replace(job, state="pending", pending_reason="")
         table = yield from make_table(
             source,
@@ -293,8 +294,9 @@ class TableWork:
         job = replace(job, result={**job.result, "cost": dict(status.cost), "ended_at": self.record.now()})
         if not status.full:
             return job, status
-        never = replace(job, result={**job.result, NOTHING: True})
-        self._ended(ended_with(never, SparkJobFailed(f"{status.message}.", "Run again later.")))
+        never = self.bucket.find(self.plan_run(job).started_key) is None
+        ended = replace(job, result={**job.result, NOTHING: True}) if never else job
+        self._ended(ended_with(ended, SparkJobFailed(f"{status.message}.", "Run again later.")))
         job = replace(job, state="pending", pending_reason="slot", arn="")
         yield Pause(job, "slot")
         return job, None
@@ -445,10 +447,7 @@ class TableWork:
 
     def _broken(self, job: Job, error: FerryError) -> Job:
         """The ``job`` failed with ``error``, and the table lacks items; the words say the ways out."""
-        ways = (
-            f"{error.next_step} Then run again with the same method, which goes on with the files that are left; or"
-            f" delete the copy {job.name}, whose deletion protection is on, and run again."
-        )
+        ways = way_on(error, job.name, merged=bool(self.record.record.heads))
         failed = ended_with(job, type(error)(error.cause, ways, table=error.table, details=error.details))
         if self.record.record.state != "filling":
             return self._ended(failed)

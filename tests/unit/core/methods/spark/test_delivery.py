@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,7 +47,7 @@ PAYLOAD = Payload(b"script", Package(b"package"))
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    build.cache_clear()
+    delivery._built.cache_clear()
 
 
 def test_what_is_there_already_is_not_put_again() -> None:
@@ -85,7 +88,7 @@ def test_wheels_are_downloaded_once_for_the_machine(monkeypatch: pytest.MonkeyPa
     first = build()
     assert first.package.content == b"wheel"
     assert b"SparkContext" in first.script
-    build.cache_clear()
+    delivery._built.cache_clear()
     assert build() == first
     assert len(downloads) == 1
     assert [each.name for each in (tmp_path / "tableferry/wheels").iterdir()] == ["x.whl"]
@@ -101,3 +104,21 @@ def test_a_machine_that_cannot_keep_wheels_says_so(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(MissingLibrary, match="cannot be kept here"):
         build()
+
+
+def test_tables_that_are_begun_at_once_share_one_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    under_way = threading.Semaphore(1)  # reading source in two threads at once is a SystemError in Python 3.11
+
+    def alone(_wheels: object) -> Package:
+        assert under_way.acquire(blocking=False), "two packages are made at once"
+        try:
+            time.sleep(0.1)
+            return Package(b"package")
+        finally:
+            under_way.release()
+
+    monkeypatch.setattr(delivery, "find_wheels", lambda _folder: {})
+    monkeypatch.setattr(delivery, "build_package", alone)
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(build, [str(tmp_path)] * 4))
+    assert len({id(each) for each in made}) == 1

@@ -16,9 +16,11 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
+    ItemRefused,
     SparkJobFailed,
     StateUnknown,
     TableBroken,
+    TableVanished,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
@@ -327,15 +329,56 @@ def test_cleanup_knows_the_job_of_a_table_whose_method_was_changed(faults: Fault
     assert_documented(migration_cleanup, result)
 
 
-def test_a_full_quota_of_runs_is_waited_for(faults: Faults, table: str) -> None:
+@pytest.mark.parametrize("method", ["glue", "emr"])
+def test_a_copy_that_was_deleted_is_made_anew_by_other_steps(faults: Faults, table: str, method: str) -> None:
+    faults.spark.may_write.clear()
+    faults.begun(table, method=method, transform=choices_of([{"set": {"note": "old"}}]))
+    transform = choices_of([{"set": {"note": "new"}}])
+    refused = faults.playbook()
+    with pytest.raises(TableBroken):
+        refused.start(table, method=method, transform=transform)
+    refused.run.end()
+    client = faults.lab.client("dynamodb", "destination")
+    client.update_table(TableName=table, DeletionProtectionEnabled=False)
+    client.delete_table(TableName=table)
+    faults.lab.advance(60)
+    judged = faults.late(table, method=method, transform=transform)
+    if judged.failure is not None:  # the run of the old steps was still under way
+        assert isinstance(judged.failure, TableVanished)
+        judged = faults.late(table, method=method, transform=transform)
+    assert (judged.status, judged.failure) == ("migrated", None)
+    assert {item["note"]["S"] for item in faults.items("destination", table)} == {"new"}
+
+
+@pytest.mark.parametrize("method", ["glue", "emr"])
+def test_items_that_a_step_refuses_are_left_out_by_the_next_run(faults: Faults, method: str) -> None:
+    table, steps = f"refusing-{method}", [{"cast": {"price": "N"}}]
+    faults.table(table, [{"id": {"S": name}, "price": {"S": price}} for name, price in (("a", "1"), ("b", "free"))])
+    failed = faults.playbook().migrate(table, method=method, transform=choices_of(steps)).failure
+    assert isinstance(failed, ItemRefused)
+    assert f"delete the copy {table}" in failed.next_step and "export_max_age 0" in failed.next_step
+    assert "files that are left" not in failed.next_step  # none is
+    judged = faults.playbook().migrate(table, method=method, transform=choices_of(steps, errors="skip"))
+    assert (judged.status, judged.failure) == ("migrated", None)
+    assert faults.items("destination", table) == [{"id": {"S": "a"}, "price": {"N": "1"}}]
+
+
+# A run of EMR Serverless takes 5 vCPUs: one for its driver, and an executor's 4.
+@pytest.mark.parametrize(
+    ("method", "quota", "least", "usual"),
+    [("glue", "glue.runs_per_account", 1, 2000), ("emr", "emr-serverless.vcpus", 5, 16)],
+)
+def test_a_full_quota_is_waited_for(
+    faults: Faults, table: str, method: str, quota: str, least: int, usual: int
+) -> None:
     account = faults.lab.landscape["accounts"]["destination"]["account_id"]
-    faults.lab.adjust_quota(account, "glue.runs_per_account", 1)
+    faults.lab.adjust_quota(account, quota, least)
     other = f"{table}-other"
     faults.table(other)
     playbook = faults.playbook()
     items = []
     for name in (table, other):
-        migration = playbook.start(name)
+        migration = playbook.start(name, method=method)
         jobs = [Job.from_dict(each.to_dict()) for each in (migration.job, *migration.then)]
         record = Tracking(playbook.run, name)
         items.append(WaitItem(name, faults.source, faults.destination, jobs[0], tuple(jobs[1:]), record))
@@ -349,7 +392,7 @@ def test_a_full_quota_of_runs_is_waited_for(faults: Faults, table: str) -> None:
 
     waited = hurried(items, **{**faults.spark.told(), "sleep": sleep})
     playbook.run.end()
-    faults.lab.adjust_quota(account, "glue.runs_per_account", 2000)
+    faults.lab.adjust_quota(account, quota, usual)
     assert [waited.ways[name][1].state for name in (table, other)] == ["completed", "completed"]
     assert len(faults.spark.runs) == 2
     assert faults.lab.count("StartJobRun") > 2  # one was refused

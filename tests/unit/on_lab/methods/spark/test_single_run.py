@@ -263,10 +263,28 @@ def test_what_aws_refuses_leaves_nothing_that_would_be_taken_for_a_run(
         answer = {"Error": {"Code": "ConcurrentRunsExceededException", "Message": "Too many."}}
         raise ClientError({**answer, "ResponseMetadata": {"HTTPStatusCode": 400}}, "StartJobRun")  # type: ignore[typeddict-item]
 
+    slept: list[float] = []
+    monkeypatch.setattr(Account, "sleep", lambda _account, seconds: slept.append(seconds))
     with monkeypatch.context() as patch:
         patch.setattr(engines.Glue, "begin", full)
         failing(options, fake.glue, JobTimeout, "begins no more runs now")
+    assert slept == [10.0, 10.0, 10.0]
     assert fake.glue(options)["changed"]
+
+
+def test_a_new_application_is_waited_for_though_the_run_is_not(fake: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, slept = engines.EmrServerless.begin, []
+
+    def creating(engine: engines.EmrServerless, account: Account, request: Request) -> str:
+        if len(slept) < 2:
+            answer = {"Error": {"Code": "ConflictException", "Message": f"Application {request.scope} is CREATING."}}
+            raise ClientError({**answer, "ResponseMetadata": {"HTTPStatusCode": 409}}, "StartJobRun")  # type: ignore[typeddict-item]
+        return begin(engine, account, request)
+
+    monkeypatch.setattr(engines.EmrServerless, "begin", creating)
+    monkeypatch.setattr(Account, "sleep", lambda _account, seconds: slept.append(seconds))
+    begun = fake.call(emr_job_run, fake.prepare("creating"))
+    assert (begun["changed"], begun["run"]["state"], slept) == (True, "running", [10.0, 10.0])
 
 
 def test_of_two_controllers_one_begins_the_run(fake: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
