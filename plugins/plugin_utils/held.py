@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.validation import check_type_dict
 
-from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import plain, read
+from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import read, read_if_sound
 
 # What counts where a variable is not set, unless that is empty, 0 or false; the roles' defaults say the same.
 DEFAULTS: dict[str, Any] = {
@@ -49,15 +50,20 @@ def held_variables(variables: Mapping[str, Any], known: Mapping[str, Mapping[str
     """The values of the variables in ``known``, an argument spec, and of those of roles, by their names without
     ``ferry_``. The ``variables`` are those of a host without problems. No secret is among them."""
     spec = {name: {**each, "default": DEFAULTS.get(name, _EMPTY[each["type"]])} for name, each in known.items()}
-    given = {name: read(variables, name) for name in spec if variables.get(name) is not None}
+    given = {name: read(variables, name) for name in spec if name in variables}
+    given = {name: value for name, value in given.items() if value is not None}
     meant = ArgumentSpecValidator(spec).validate(given).validated_parameters
     found = {name.removeprefix("ferry_"): value for name, value in meant.items()}
     of_roles = [f"{role}_{option}" for role, options in OF_ROLES.items() for option in options]
-    found |= {name: read(variables, name) for name in of_roles if name in variables}
-    return {**found, **{name: where(read(variables, name)) for name in ACCOUNTS_OF_ROLES if name in variables}}
+    # One that cannot be read fails its role, in its own words.
+    found |= {name: read_if_sound(variables, name) for name in of_roles if name in variables}
+    accounts = {name: read_if_sound(variables, name) for name in ACCOUNTS_OF_ROLES if name in variables}
+    return {**found, **{name: where(account) for name, account in accounts.items()}}
 
 
 def where(account: Any) -> dict[str, Any]:
-    """Which account that is, without its keys; it may be a text."""
-    options = check_type_dict(plain(account)) if account else {}
-    return {name: options[name] for name in _WHERE if options.get(name)}
+    """Which account that is, without its keys; it may be a text. Empty for what is no account."""
+    with suppress(TypeError):
+        options = check_type_dict(account) if account else {}
+        return {name: options[name] for name in _WHERE if options.get(name)}
+    return {}

@@ -215,6 +215,12 @@ def test_every_choice_of_a_transform_is_held_or_of_the_run(tmp_path: Path) -> No
     assert plans[0]["transform"] != plans[1]["transform"]
 
 
+def test_what_cannot_be_read_of_a_role_is_left_to_it() -> None:
+    assert held(destination_account_source=["no account"], source_account_management="neither") == held(
+        destination_account_source={}, source_account_management=""
+    )
+
+
 def test_no_secret_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SALT", "pepper-and-more")
     hashed = [{"hash": {"attributes": ["mail"], "salt_from": "env:SALT"}}]
