@@ -261,7 +261,8 @@ def _row(host: str, variables: Mapping[str, Any], way: Any) -> dict[str, Any]:
         judgement = {"status": "planned", "reason": reason}
     row = rows.row(
         host,
-        migration.method_used(jobs) or str(results[STARTED].get("method") or migration.chosen(asked)),
+        migration.method_used(jobs)
+        or str(results[STARTED].get("method") or (migration.chosen(asked) if any(jobs) else asked)),
         judgement=judgement if "status" in judgement else None,
         jobs=jobs,
         spans=(results[WAITED].get("spans") or {}).get(host) or {},

@@ -21,7 +21,13 @@ from ansible.utils.display import Display
 from jinja2 import UndefinedError
 
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import ACCOUNT_OPTIONS, SPARK_OPTIONS
-from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import BROKEN, HostVars, plain, read
+from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import (
+    BROKEN,
+    HostVars,
+    plain,
+    read,
+    read_if_sound,
+)
 from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import (
     AccountChecks,
     RenderedSides,
@@ -181,6 +187,11 @@ PAIR = (
 PLAN_OF = ("ferry_source", "ferry_destination", "ferry_migration_id")  # what tables of one backup plan share
 OPEN = ("pending", "running")
 PLANNED = "plan_tables_planned"  # what the role plan_tables registers, once for all hosts
+# Switches of a plan as a whole, and of the role that makes it.
+OF_PLAN = (
+    *("ferry_plan_strict", "ferry_plan_permissions"),
+    *("plan_tables_strict", "plan_tables_permissions", "plan_tables_show"),
+)
 OPEN_METHOD = "auto"  # the method that a plan chooses
 SPARK = "spark"  # the need of tables that a Spark job fills
 # What the role cleanup_table registers for a table, by what was made for it in the accounts.
@@ -214,6 +225,19 @@ def switch(value: Any) -> bool:
         return bool(boolean(plain(value)))
     except TypeError as error:
         raise AnsibleFilterError(f"{value!r} is neither true nor false: use one of these.") from error
+
+
+def plan_switches(variables: Mapping[str, Any]) -> str:
+    """What is wrong with a host's ``variables`` that concern a plan as a whole and are neither true nor false; "" where
+    all are. One that cannot be read is left to ``inventory_problems``."""
+    found = []
+    for name in OF_PLAN:
+        value = read_if_sound(variables, name, False)
+        try:
+            switch(value)
+        except AnsibleFilterError:
+            found.append(f"{name} is {value!r}, which is neither true nor false: use one of these.")
+    return " ".join(found)
 
 
 def repairs(value: Any) -> str:
@@ -726,6 +750,7 @@ class FilterModule:
             "open_jobs": open_jobs,
             "pair_tables": pair_tables,
             "pair_users": pair_users,
+            "plan_switches": plan_switches,
             "removable_records": removable_records,
             "repairs": repairs,
             "switch": switch,

@@ -23,13 +23,16 @@ from ansible_collections.tableferry.aws.plugins.filter.tables import (
     OPEN,
     OPEN_METHOD,
     PLANNED,
+    PREFIX,
     SIDES,
+    VARIABLES,
     account_options,
     file_name,
     planned_methods,
     switch,
     table_names,
 )
+from ansible_collections.tableferry.aws.plugins.plugin_utils.held import held_variables, where
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, plain, read
 from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import (
     RenderedSides,
@@ -94,6 +97,12 @@ _JUDGING = {
     "verify_checksums": "ferry_verify_checksums",
     "writes_stopped": "ferry_writes_stopped",
 }
+# What the options and the accounts of a table have of the variables, besides those above.
+_CARRIED = {
+    *("ferry_source", "ferry_destination", "ferry_management", "ferry_tags", "ferry_table", "ferry_destination_table"),
+    *("ferry_staging_bucket", "ferry_staging_kms_key_arn", "ferry_sync", "ferry_enable_point_in_time_recovery"),
+    *("ferry_safe_mode", "ferry_adopt", "ferry_spark", "ferry_backup_plan"),
+}
 # Variables of the roles that an inventory may set count before all others; those with another name than the option's.
 _OF_ROLE = {"export_max_age": "max_age", "replace_failed": "safe_mode"}
 
@@ -152,13 +161,28 @@ def tables_to_plan(
             "source_account_id": who["source"].get("account_id"),
             "owner": who["destination"].get("account_id"),
         }
-        options = _start_options(host, variables, {"bucket": read(variables, "ferry_staging_bucket")}, {})
-        about = {
-            "prepared": _is_on(variables, "ferry_manage_accounts", True),
-            "managed": bool(read(variables, "ferry_management")),
+        staged = {"bucket": "ferry_staging_bucket", "kms_key_arn": "ferry_staging_kms_key_arn"}
+        options = _start_options(host, variables, _given(variables, staged), {})
+        entry = {"name": host, **_sides(accounts, staging), "options": options}
+        management = read(variables, "ferry_management")
+        manager = account_of(sides, host, "ferry_management").get("account_id") if sides else None
+        entry["choices"] = {
+            **_held(variables),
+            **{f"{side}_tags": entry[side].get("tags") or {} for side in who},
+            "management": {"account_id": manager} if manager else where(management),
         }
-        found.append({"name": host, **_sides(accounts, staging), "options": options, **about})
+        about = {"prepared": _is_on(variables, "ferry_manage_accounts", True), "managed": bool(management)}
+        found.append({**entry, **about})
     return found
+
+
+def _held(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """What a plan holds of the variables besides the options."""
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.held import VARIABLES_OF_THE_RUN
+
+    others = {f"{PREFIX}{name}" for name in VARIABLES_OF_THE_RUN} | _CARRIED
+    others |= {*_STARTING.values(), *_ITEMS.values(), *_BACKUP.values()}
+    return held_variables(variables, {name: each for name, each in VARIABLES.items() if name not in others})
 
 
 def _method_asked(variables: Mapping[str, Any]) -> str:

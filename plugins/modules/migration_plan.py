@@ -83,6 +83,12 @@ options:
           - What is wrong with the table's variables. It cannot go then, and nothing else of it is looked at.
         type: str
         default: ''
+      choices:
+        description:
+          - What the plan holds besides the options, by name, such as how the accounts are prepared. It must hold no
+            secret. An approved plan refuses a table for which a value differs.
+        type: dict
+        default: {}
       # make generate: accounts.both
       source:
         description:

@@ -39,7 +39,8 @@ def test_what_is_planned_is_what_runs_and_what_was_not_approved_is_refused(tmp_p
         data = json.loads(path.read_text())
         assert data["line"].startswith("3 tables: 2 by s3, 1 cannot go (destination); ")
         assert data["line"].endswith("; 1 thing for you to do")
-        assert data["line"] in planned.output
+        assert f"{data['line']}\nplan: {path}\n" in planned.output
+        assert planned.output.count(str(path)) == 1
         assert data["prices"]["figures"]["export_gb"]["price"] == 0.2
         # Check mode prints and writes the same, and starts nothing.
         checked_path = tmp_path / "checked.json"
@@ -47,7 +48,7 @@ def test_what_is_planned_is_what_runs_and_what_was_not_approved_is_refused(tmp_p
             "check", "--check", ferry_plan_path=str(checked_path), ferry_prices={"export_gb": 0.2}
         ) as checked:
             checked.wait()
-        assert data["line"] in checked.output
+        assert f"{data['line']}\nplan: {checked_path}\n" in checked.output
         assert told(json.loads(checked_path.read_text())) == told(data)
         assert lab.mutating_calls() == []
         # Only what was approved is moved: not what came later, and not what has another method now.
@@ -72,3 +73,56 @@ def test_what_is_planned_is_what_runs_and_what_was_not_approved_is_refused(tmp_p
         with migration.run("wrong", playbook=book, ferry_prices={"export_gb": -1}) as refused:
             assert refused.wait() == 2
         assert "the price of export_gb is negative" in refused.output
+
+
+def test_an_approved_plan_holds_what_becomes_of_items_and_wrong_files_are_refused_in_words(tmp_path: Path) -> None:
+    with spawn(scale=0.01) as lab:
+        transform = [{"set": {"id": "same"}}]  # of three items one is left
+        migration = prepare(lab, tmp_path, ["orders"], ferry_method="direct", ferry_transform=transform)
+        path = tmp_path / "plan.json"
+        with migration.run("plan", playbook="tableferry.aws.plan", ferry_plan_path=str(path)) as planned:
+            assert planned.wait() == 0, planned.output[-4000:]
+        lab.clear_requests()
+        changed = {"ferry_on_collision": "any", "ferry_transform_errors": "skip", "ferry_staging_days": "1"}
+        with migration.run("migrate", ferry_plan=str(path), **changed) as migrated:
+            assert migrated.wait() == 2, migrated.output[-4000:]
+        row = migrated.rows()["orders"]
+        assert row["status"] == "refused"
+        for words in (
+            "on_collision is any, not refuse",
+            "transform_errors is skip, not fail",
+            "staging_days is 1, not",
+        ):
+            assert words in row["reason"]
+        assert lab.mutating_calls() == []
+        plan = json.loads(path.read_text())
+        wrong = tmp_path / "wrong.json"
+        for content, words in (
+            ({**plan, "tables": [{}]}, "is not whole: table 1 is no dictionary with a host. Give the file as"),
+            ({**plan, "version": 1}, "is of version 1, and this collection reads 2. Make the plan again"),
+        ):
+            wrong.write_text(json.dumps(content))
+            with migration.run("wrong", ferry_plan=str(wrong)) as refused:
+                assert refused.wait() == 2
+            assert f"The approved plan {wrong} {words}" in refused.output
+        assert lab.mutating_calls() == []
+
+
+def test_a_switch_of_the_plan_that_is_neither_true_nor_false_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with spawn(scale=0.01) as lab:
+        migration = prepare(lab, tmp_path, ["orders"])
+        path = tmp_path / "plan.json"
+        for name, playbook, options in (
+            ("ferry_plan_strict", "tableferry.aws.plan", ()),
+            ("ferry_plan_permissions", "tableferry.aws.plan", ()),
+            ("plan_tables_strict", "tableferry.aws.plan", ()),
+            ("ferry_plan_permissions", "tableferry.aws.migrate", ("--check",)),
+        ):
+            variables = {name: "maybe", "ferry_plan_path": str(path)}
+            with migration.run("wrong", *options, playbook=playbook, **variables) as refused:
+                assert refused.wait() == 2, refused.output[-4000:]
+            assert f"{name} is 'maybe', which is neither true nor false: use one of these." in refused.output
+            assert "Finalization of task args" not in refused.output
+            assert not path.exists()
+        with migration.run("right", playbook="tableferry.aws.plan", ferry_plan_strict="no") as planned:
+            assert planned.wait() == 0, planned.output[-4000:]

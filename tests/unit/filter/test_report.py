@@ -73,6 +73,9 @@ def test_every_way_of_failing_is_in_the_report() -> None:
         "registered": ("refused", "no table"),
     }
     assert set(report_problems(hostvars, hostvars)) == set(hostvars)
+    # No method was chosen for what was not begun; the one that a user names is shown.
+    methods = {row["name"]: row["method"] for row in report_rows(hostvars, hostvars)}
+    assert methods == {"inventory": "auto", "noted": "auto", "refused": "s3", "a": "s3", "registered": "auto"}
 
 
 def test_settings_that_did_not_end_are_a_problem() -> None:

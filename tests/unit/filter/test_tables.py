@@ -458,6 +458,14 @@ def test_switches_are_read_as_modules_read_them(value: Any, known: bool) -> None
     assert tables.switch(value) is known
 
 
+def test_switches_of_a_plan_that_are_wrong_are_told_in_words() -> None:
+    assert tables.plan_switches({"ferry_plan_strict": "no", "ferry_safe_mode": "maybe"}) == ""
+    assert tables.plan_switches({"ferry_plan_strict": "maybe", "plan_tables_show": 7}) == (
+        "ferry_plan_strict is 'maybe', which is neither true nor false: use one of these."
+        " plan_tables_show is 7, which is neither true nor false: use one of these."
+    )
+
+
 @pytest.mark.parametrize(
     ("value", "known"), [(True, "true"), ("no", "false"), ("False", "false"), ("1", "true"), ("racing", "racing")]
 )

@@ -34,6 +34,12 @@ def test_tables_of_methods_are_whole(page: str, heading: str) -> None:
     assert table_below((ROOT / page).read_text(), heading) == list(migration.METHODS)
 
 
+def test_the_readme_names_the_default() -> None:
+    text = (ROOT / "README.md").read_text()
+    part = text[text.index("### Methods and verification") : text.index("| `ferry_verify` |")]
+    assert (re.findall(r"`(\w+)`, the default of `ferry_method`", part), "(default)" in part) == ([AUTO], False)
+
+
 def test_the_page_of_variables_names_all_methods() -> None:
     text = (ROOT / "docs/variables.md").read_text()
     row = next(line for line in text.splitlines() if line.startswith("| `ferry_method` |"))

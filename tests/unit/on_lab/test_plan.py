@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import TableBroken
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods import planning
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import (
     BackupChoices,
@@ -19,6 +20,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.option
     SparkChoices,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.planning import ToPlan, make_plan
+from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.approved import refusals
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.prices import usual
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
 from tests.unit.on_lab.recorded import Playbook, world
@@ -130,6 +132,50 @@ def test_a_table_that_was_begun_stays_with_its_method() -> None:
     assert (
         Playbook(aws, 2).start("orders", method="auto", writes_stopped=True, take_over=playbook.run.id).method == "s3"
     )
+
+
+def test_a_partial_table_of_a_failed_import_is_told_as_the_start_refuses_it() -> None:
+    aws = world({"orders": 7})
+    aws.fail_next("ImportTable", "ItemValidationError", "said AWS")
+    failed = Playbook(aws).migrate(method="auto")["orders"]
+    assert failed.status == "failed"
+    data = plan(aws, "orders")
+    with pytest.raises(TableBroken) as refused:
+        Playbook(aws, 2).start(method="auto")
+    (reason,) = data["orders"]["reasons"]
+    assert (data["orders"]["state"], data["orders"]["method"], data["orders"]["cost"]) == ("cannot_go", "", [0, 0])
+    assert f"{reason['why']}. {reason['next_step']}" == f"{refused.value.cause} {refused.value.next_step}"
+    assert "AWS left the partial table orders" in reason["next_step"]
+    assert data["to_do"] == [f"orders: {refused.value.next_step}"]
+    # What the next step names lets it go on: the partial table is replaced, or gone.
+    assert plan(aws, "orders", replace_failed=True)["orders"]["state"] == "begun"
+    dynamodb = aws.client("dynamodb", "destination")
+    dynamodb.update_table(TableName="orders", DeletionProtectionEnabled=False)
+    dynamodb.delete_table(TableName="orders")
+    aws.advance(60)
+    assert plan(aws, "orders")["orders"]["state"] == "begun"
+    assert Playbook(aws, 3).migrate(method="auto")["orders"].status == "migrated"
+
+
+def test_another_method_for_a_table_that_was_begun_is_told_as_the_start_refuses_it() -> None:
+    aws = world({"orders": 7})
+    aws.fail_next("ImportTable", "ItemValidationError", "said AWS")
+    Playbook(aws).migrate(method="s3")
+    with pytest.raises(TableBroken) as refused:
+        Playbook(aws, 2).start(method="backup")
+    (reason,) = plan(aws, "orders", method="backup")["orders"]["reasons"]
+    assert f"{reason['why']}. {reason['next_step']}" == f"{refused.value.cause} {refused.value.next_step}"
+
+
+def test_a_source_that_was_made_anew_since_the_plan_is_told_in_words() -> None:
+    aws = world({"orders": 7})
+    approved = plan(aws, "orders")
+    aws.client("dynamodb").delete_table(TableName="orders")
+    aws.advance(60)
+    aws.add_table("orders", 7)
+    words = refusals(approved, plan(aws, "orders"))["orders"]
+    assert "the source table was deleted and created anew since the plan was made (another TableId)" in words
+    assert words.endswith("Look whether the new table is the one to move, then make a new plan and have it approved.")
 
 
 def test_what_stops_a_table_is_told_with_what_to_do() -> None:

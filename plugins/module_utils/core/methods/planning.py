@@ -9,15 +9,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
 from .. import sdk
 from ..account import Account
 from ..errors import FerryError, RecordDenied
-from ..plan.document import Plan, PlannedTable
+from ..plan.document import Plan, PlannedTable, named_by_user
 from ..plan.facts import Location, Reason, TableFacts
+from ..plan.held import held_options
 from ..plan.prices import Prices
 from ..plan.quotas import account_quotas
 from ..plan.warnings import warnings_of
@@ -25,6 +26,7 @@ from ..record.merging import require_mergeable
 from ..record.parts import of_source
 from ..record.record import Record, table_key
 from ..record.store import RecordStore
+from ..steps.claiming import Choice, require_whole
 from ..steps.transforms import fingerprint_of
 from ..table.definition import TableDefinition
 from ..table.listing import table_names
@@ -37,17 +39,13 @@ from .permitting import Moved, Policies, permissions_of
 from .surveying import TAKEN, RecoveryReads, Surveyor, place_of, reason_of, wishes_of
 
 THREADS = 8
-# Of the user's choices those that the outcome depends on. Paths and what only one run is about are not among them.
-SETTINGS = (
-    "migration_id", "kms_key_map", "kinesis_map", "principal_map", "defer", "warm_throughput", "indexes_after",
-    "leave_indexes", "enable_point_in_time_recovery", "writes_stopped", "verify", "replace_failed", "finished_settings",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ToPlan:
     """A table to plan. ``problem`` is what is wrong with its variables: then nothing else of it counts. ``prepared``:
-    the run prepares its accounts; ``managed``: with the credentials of the organization's management account."""
+    the run prepares its accounts; ``managed``: with the credentials of the organization's management account.
+    ``choices`` are what the plan holds besides the options, by name: how accounts are prepared, for example."""
 
     host: str
     source: Account | None
@@ -57,6 +55,7 @@ class ToPlan:
     prepared: bool = True
     managed: bool = False
     problem: str = ""
+    choices: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -204,9 +203,13 @@ def _planned(pairs: _Pairs, entry: ToPlan) -> _Found:
             )
             own = of_source(record, arn)
             if own.is_done and standing:
-                return _Found(_with(placed, state="done", method=own.method, why="an earlier run has finished it"))
+                settings = settings_of(options, None, entry.choices)
+                why = "an earlier run has finished it"
+                return _Found(_with(placed, state="done", method=own.method, why=why, settings=settings))
             next_part = arn not in record.sources
             if not next_part:
+                if standing:
+                    require_whole(own, _choice(options, own, pairs.methods))
                 return _begun(pairs.chooser(source, destination), entry, placed, own)
         chooser = pairs.chooser(source, destination)
         wishes = wishes_of(options, prepared=entry.prepared, managed=entry.managed)
@@ -226,7 +229,7 @@ def _new(
     reasons = [reason for reason in survey.reasons if not (next_part and reason.rule == TAKEN)]
     if facts is None or chosen is None:
         return _Found(_stuck(placed, *reasons))
-    seen = _seen(placed, facts, entry.options, choosing)
+    seen = _seen(placed, facts, entry, choosing)
     if reasons:
         return _Found(_stuck(seen, *reasons))
     if chosen.forecast is None:
@@ -247,21 +250,32 @@ def _new(
     )
 
 
+def _choice(options: MigrationOptions, begun: Record, methods: Mapping[str, Method]) -> Choice:
+    """What a run is about to do with a table that was ``begun``: it stays with its method unless another one is named.
+    A method that a record names with its end goes on with no table that is not whole."""
+    stays = options.method in (AUTO, named_by_user(begun.method))
+    name = begun.method if stays else options.method
+    return Choice(
+        options.table, options.made_table, options.migration_id, name,
+        resumes=name in methods and methods[name].resumes, replace_broken=options.replace_failed,
+    )  # fmt: skip
+
+
 def _begun(chooser: Chooser, entry: ToPlan, placed: PlannedTable, record: Record) -> _Found:
     """A table that an earlier run began: it stays with its method, whatever that costs."""
     wishes = wishes_of(entry.options, prepared=entry.prepared, managed=entry.managed)
     choosing = chooser.of(entry.options, wishes)
     begun = _with(placed, state="begun", method=record.method, why="an earlier run began it by this method")
     if choosing.survey.facts is None:
-        return _Found(begun)
-    return _Found(_seen(begun, choosing.survey.facts, entry.options, choosing))
+        return _Found(_with(begun, settings=settings_of(entry.options, None, entry.choices)))
+    return _Found(_seen(begun, choosing.survey.facts, entry, choosing))
 
 
-def _seen(placed: PlannedTable, facts: TableFacts, options: MigrationOptions, choosing: Choosing) -> PlannedTable:
+def _seen(placed: PlannedTable, facts: TableFacts, entry: ToPlan, choosing: Choosing) -> PlannedTable:
     return _with(
         placed,
         forecasts=choosing.forecasts,
-        settings=settings_of(options, facts.definition),
+        settings=settings_of(entry.options, facts.definition, entry.choices),
         shape=shape_of(facts.definition),
         size=facts.size,
         items=facts.definition.item_count,
@@ -284,16 +298,19 @@ def _with(table: PlannedTable, **members: Any) -> PlannedTable:
     return PlannedTable(**{**vars(table), **members})
 
 
-def settings_of(options: MigrationOptions, definition: TableDefinition) -> dict[str, Any]:
-    """What the user chose, as JSON-safe data without secrets: of steps that change items only a fingerprint."""
-    chosen = {name: getattr(options, name) for name in SETTINGS}
-    usual = MigrationOptions(options.table)
-    for part in ("backup", "spark"):
-        given, default = asdict(getattr(options, part)), asdict(getattr(usual, part))
-        chosen[part] = {name: value for name, value in given.items() if value != default[name] and name != "wheels"}
-    chosen["rates"] = [options.items.read_rate, options.items.write_rate]
-    chosen["transform"] = fingerprint_of(options.transform, definition)
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
+def settings_of(
+    options: MigrationOptions, definition: TableDefinition | None, choices: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What the user chose and the plan holds, as JSON-safe data without secrets: ``options``, and ``choices`` besides.
+    Of steps that change items it has a fingerprint only, and none where the source table was not read."""
+    transform = options.transform
+    chosen = held_options(options)
+    chosen["writes_stopped"] = options.stopped
+    chosen["transform_errors"] = transform.errors if transform is not None else ""
+    chosen["on_collision"] = transform.on_collision if transform is not None else ""
+    if definition is not None:
+        chosen["transform"] = fingerprint_of(transform, definition)
+    return {**chosen, **(choices or {})}
 
 
 def shape_of(definition: TableDefinition) -> dict[str, Any]:

@@ -22,9 +22,14 @@ from .prices import Prices
 from .warnings import AFTER, STALE
 from .waves import Load, together, usage, waves
 
-SCHEMA, VERSION = "tableferry-plan", 1
+SCHEMA, VERSION = "tableferry-plan", 2
 MOST_LINES = 50  # tables that have a line of their own, unless they cannot go
 State = Literal["planned", "begun", "done", "cannot_go"]
+
+
+def named_by_user(method: str) -> str:
+    """A record's ``method`` as a user names it: records name the end of a method too."""
+    return method.partition(" with ")[0]
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ class PlannedTable:
 
     @property
     def method_chosen(self) -> str:
-        """Its method as a user names it: a record names the end of a method too."""
-        return self.method.partition(" with ")[0]
+        """Its method as a user names it."""
+        return named_by_user(self.method)
 
     @property
     def forecast(self) -> Forecast | None:

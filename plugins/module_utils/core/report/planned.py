@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A plan beside what became of it: the JSON that the playbook plan writes (``docs/plan.md``), version 1. Pure."""
+"""A plan beside what became of it: the JSON that the playbook plan writes (``docs/plan.md``), version 2. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from .row import Row
 
-SCHEMA, VERSION = "tableferry-plan", 1
+SCHEMA, VERSION = "tableferry-plan", 2
 _KEPT = ("state", "method", "why", "seconds", "cost", "wave", "bytes", "unconfirmed")
 
 

@@ -310,7 +310,7 @@ def _prepared(
     if record.record.state == "broken" and not choice.resumes:
         if choice.replace_broken and there is not None:
             return _deleted(record, destination, there)
-        raise TableBroken(str(record.record.evidence.get("broken", "")), record.record.next, table=choice.source_table)
+        raise _broken(record.record, choice)
     if there is not None and not record.record.table_id and record.record.open_job(FILL) is None:
         raise _not_known(destination, choice, there, source.arn)
     return record
@@ -336,6 +336,22 @@ def _choose_method(record: Tracking, choice: Choice) -> None:
         record.broken_by_change(why, ways)
     if not choice.replace_broken:
         raise TableBroken(why, ways, table=choice.source_table)
+
+
+def require_whole(record: Record, choice: Choice) -> None:
+    """Raises TableBroken, as ``claim`` does, for a copy that stands, is not whole, and that nothing goes on with as it
+    is. Reads nothing: for a plan."""
+    if choice.replace_broken or _filling(record) is not None:
+        return
+    if record.method != choice.method and record.state in ("filling", "broken"):
+        raise TableBroken(*_changed(record, choice), table=choice.source_table)
+    if record.state == "broken" and not choice.resumes:
+        raise _broken(record, choice)
+
+
+def _broken(record: Record, choice: Choice) -> TableBroken:
+    """The error for a copy that is not whole: why, and the ways out, as they were found when it failed."""
+    return TableBroken(str(record.evidence.get("broken", "")), record.next, table=choice.source_table)
 
 
 def _changed(record: Record, choice: Choice) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -43,6 +44,7 @@ SPEC: dict[str, Any] = {
             "prepared": {"type": "bool", "default": True},
             "managed": {"type": "bool", "default": False},
             "problem": {"type": "str", "default": ""},
+            "choices": {"type": "dict", "default": {}},
         },
     },
     "prices": {"type": "dict", "default": {}},
@@ -64,13 +66,14 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     approved = _read(params["approved"]) if params["approved"] else None
     accounts = Accounts({name: params[name] for name in SHARED_OPTIONS})
     opened = _Opened()
-    entries = [_entry(entry, params, accounts, opened) for entry in params["tables"]]
+    entries = [to_plan(entry, params, accounts, opened) for entry in params["tables"]]
     policies = Policies(params["policies"], method_of) if params["policies"] else None
     data = make_plan(METHODS, entries, prices, progress, opened.warnings, policies).to_dict()
     refused = refusals(approved, data) if approved is not None else {}
-    if params["path"]:
-        _write(params["path"], data)
     lines = list(lines_of(data)) if params["show"] else []
+    if params["path"]:
+        written = _write(params["path"], data)
+        lines += [f"plan: {written}"] if params["show"] else []
     for line in lines:
         progress(line)
     tables = data["tables"]
@@ -121,7 +124,7 @@ class _Opened:
             return None
 
 
-def _entry(entry: Mapping[str, Any], params: Parameters, accounts: Accounts, opened: _Opened) -> ToPlan:
+def to_plan(entry: Mapping[str, Any], params: Parameters, accounts: Accounts, opened: _Opened) -> ToPlan:
     """One table with its accounts and options; what is wrong with these is its problem."""
     name = str(entry["options"].get("name") or entry["name"])
     blank = ToPlan(entry["name"], None, None, MigrationOptions(name), problem=entry["problem"])
@@ -136,7 +139,10 @@ def _entry(entry: Mapping[str, Any], params: Parameters, accounts: Accounts, ope
     except FerryError as error:
         return ToPlan(**{**vars(blank), "problem": f"{error.cause} {error.next_step}".strip()})
     store = opened.store(destination, record_table)
-    return ToPlan(entry["name"], source, destination, options, store, entry["prepared"], entry["managed"])
+    choices = {**entry["choices"], "record_table": record_table}
+    return ToPlan(
+        entry["name"], source, destination, options, store, entry["prepared"], entry["managed"], choices=choices
+    )
 
 
 def _options(entry: Mapping[str, Any], params: Parameters) -> tuple[MigrationOptions, str]:
@@ -160,19 +166,22 @@ def _read(path: str) -> Mapping[str, Any]:
         raise InvalidInput(
             f"The approved plan {path} cannot be read: {private_files.in_words(error)}.", "Correct the path."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(
             f"The approved plan {path} is no JSON.", "Give the JSON file that the playbook plan has written."
         ) from error
-    check_approved(data)
+    check_approved(data, "that was handed on" if is_packed(path) else path)
     return data
 
 
-def _write(path: str, data: Mapping[str, Any]) -> None:
-    """As text of JSON that only its owner can read. A link at its own place is replaced, its folder may be one."""
+def _write(path: str, data: Mapping[str, Any]) -> Path:
+    """As text of JSON that only its owner can read: where it is. A link at its own place is replaced, its folder may be
+    one. Raises PlanNotWritten."""
     place = private_files.expanded(path)
     try:
-        private_files.replace_text(place.parent.resolve() / place.name, json.dumps(data, indent=1) + "\n")
+        written = place.parent.resolve() / place.name
+        private_files.replace_text(written, json.dumps(data, indent=1) + "\n")
+        return written
     except OSError as error:
         raise PlanNotWritten(
             f"The plan {path} cannot be written: {private_files.in_words(error)}.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -23,9 +24,12 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.facts imp
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.handed_on import is_packed, pack, unpack
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.prices import usual
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.warnings import warnings_of
-from ansible_collections.tableferry.aws.plugins.module_utils.core.report.planned import with_plan
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.planned import is_plan, with_plan
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
 
 from .tables import HERE, LSI, PROVISIONED, THERE, chosen, facts, forecasts
+
+TRANSFORMED = MigrationOptions("orders", transform=choices_of([{"set": {"n": 1}}]))
 
 
 def planned(host: str, found: TableFacts | None = None, **members: Any) -> PlannedTable:
@@ -35,7 +39,8 @@ def planned(host: str, found: TableFacts | None = None, **members: Any) -> Plann
     values: dict[str, Any] = {
         "state": "planned", "table": "orders", "made_table": "orders", "source": HERE, "destination": THERE,
         "asked": "auto", "method": forecast.method, "why": "because", "forecasts": tuple(forecasts(found).values()),
-        "settings": settings_of(MigrationOptions("orders"), found.definition), "shape": shape_of(found.definition),
+        "settings": settings_of(TRANSFORMED, found.definition, {"staging_days": 30}),
+        "shape": shape_of(found.definition),
         "size": found.size, "items": found.definition.item_count, **members,
     }  # fmt: skip
     return PlannedTable(host, **values)
@@ -146,7 +151,10 @@ def test_what_is_as_approved_is_not_refused() -> None:
         (change(cost=[0.1, 0.2]), "it would cost about $0.15, and $2.50 to $3.33 was planned"),
         (setting(verify="full"), "verify is full, not counts"),
         (setting(kms_key_map={"a": "b"}), "kms_key_map is {'a': 'b'}, not none"),
-        (shape(table_id="id-2"), "table_id is id-2, not id-1"),
+        (setting(on_collision="any"), "on_collision is any, not refuse"),
+        (setting(transform_errors="skip", adopt=True), "adopt is True, not False; transform_errors is skip, not fail"),
+        (setting(transform="b"), "transform has other steps, names, values, salts or functions (fingerprint b, not "),
+        (setting(staging_days=1), "staging_days is 1, not 30"),
         (shape(indexes=["by_mail"]), "indexes is ['by_mail'], not none"),
         (shape(billing_mode="PROVISIONED"), "billing_mode is PROVISIONED, not PAY_PER_REQUEST"),
         (change(destination={"arn": "arn:other"}), "the destination is arn:other, not arn:aws:dynamodb:eu-west-1:2222"),
@@ -163,7 +171,13 @@ def test_what_differs_is_refused_with_the_difference(now: Callable[[dict[str, An
 
 
 @pytest.mark.parametrize(
-    "now", [change(cost=[2.6, 3.4]), change(cost=[2.4, 3.3]), change(state="done", method="direct")]
+    "now",
+    [
+        change(cost=[2.6, 3.4]),
+        change(cost=[2.4, 3.3]),
+        change(state="done", method="direct"),
+        lambda table: (change(state="done")(table), setting(finished_settings="report", warm_throughput=False)(table)),
+    ],
 )
 def test_a_little_more_or_less_and_what_is_done_are_not_refused(now: Callable[[dict[str, Any]], None]) -> None:
     plan = data(planned("t"))
@@ -178,15 +192,154 @@ def test_a_table_that_could_not_go_was_not_approved() -> None:
     assert "it says that the table cannot go: there are local indexes." in words
 
 
-@pytest.mark.parametrize("approved", [None, [], {}, {"schema": "other", "version": 1, "tables": []}, {"tables": {}}])
+def test_a_table_that_cannot_go_any_more_is_refused_with_the_reason() -> None:
+    """It was left to the start, which the rest of the plan was then not held against."""
+    words = refusals(data(planned("stuck")), data(replace(STUCK, why="no key")))["stuck"]
+    assert words.endswith("says: it cannot go now: no key. Add the key.")
+    found = data(replace(STUCK, reasons=(Reason("variables", "ferry_x is wrong"),), why="ferry_x is wrong"))
+    assert "it cannot go now: ferry_x is wrong. Make a new plan" in refusals(data(planned("stuck")), found)["stuck"]
+
+
+def test_what_applies_settings_to_a_finished_table_is_compared() -> None:
+    options = MigrationOptions("orders")
+    done = planned("t", state="done", settings=settings_of(options, None), shape={})
+    changed = replace(done, settings=settings_of(replace(options, finished_settings="apply"), None))
+    for approved in (done, planned("t")):
+        words = refusals(data(approved), data(changed))["t"]
+        assert "finished_settings is apply, not once" in words
+    other = replace(options, finished_settings="apply", kms_key_map={"a": "b"})
+    words = refusals(data(changed), data(replace(done, settings=settings_of(other, None))))["t"]
+    assert "says: kms_key_map is {'a': 'b'}, not none." in words
+    assert refusals(data(changed), data(changed)) == {}
+    elsewhere = replace(changed, destination=replace(THERE, region="us-east-1"))
+    assert "the destination is arn:aws:dynamodb:us-east-1:" in refusals(data(changed), data(elsewhere))["t"]
+
+
+def test_a_finished_table_that_would_be_moved_again_is_refused() -> None:
+    done = planned("t", state="done", settings=settings_of(MigrationOptions("orders"), None), shape={})
+    words = refusals(data(done), data(planned("t")))["t"]
+    assert "says: it says that the table is done already, and it would be moved again. Make a new plan" in words
+
+
+def test_whatever_is_wrong_in_a_plan_gives_no_raw_error() -> None:
+    plan = data(planned("t"), planned("old", state="done"), STUCK)
+    rows = [{"name": name, "status": "migrated", "bytes": 7} for name in ("t", "old", "stuck")]
+    wrong = 0
+    for junk in (
+        None,
+        7,
+        -1,
+        "text",
+        [],
+        ["text"],
+        {},
+        {"a": 1},
+        True,
+        [1, 2],
+        [True, 2],
+        math.nan,
+        [0, math.inf],
+        [None, None],
+    ):
+        for at in range(3):
+            for part in (plan, plan["tables"][at], *(plan["tables"][at][each] for each in ("source", "settings"))):
+                for name in part:
+                    kept, part[name] = part[name], junk
+                    try:
+                        check_approved(plan, "p.json")
+                        refusals(plan, data(planned("t"), planned("old"), STUCK))
+                        with_plan(rows, plan)
+                    except InvalidInput:
+                        wrong += 1
+                    finally:
+                        part[name] = kept
+    assert wrong > 100
+
+
+def test_a_source_that_cannot_be_read_any_more_is_refused() -> None:
+    begun = planned("t", state="begun", settings=settings_of(TRANSFORMED, None, {"staging_days": 30}), shape={})
+    words = refusals(data(planned("t", state="begun")), data(begun))["t"]
+    assert "says: the source table cannot be read now. Make a new plan" in words
+
+
+def test_a_plan_without_accounts_is_named_without_a_time() -> None:
+    approved = {**data(STUCK), "made_at": ""}
+    check_approved(approved, "p.json")
+    assert "Not as the plan says: it says that the table cannot go" in refusals(approved, data(STUCK))["stuck"]
+
+
+def test_a_source_that_was_made_anew_is_told_in_words() -> None:
+    plan = data(planned("t"))
+    changed = copy.deepcopy(plan)
+    shape(table_id="id-2", billing_mode="PROVISIONED")(changed["tables"][0])
+    words = refusals(plan, changed)["t"]
+    assert "the source table was deleted and created anew since the plan was made" in words
+    assert words.endswith("Look whether the new table is the one to move, then make a new plan and have it approved.")
+    assert "billing_mode is PROVISIONED" in words
+    assert "id-2" not in words
+
+
+@pytest.mark.parametrize("approved", [None, [], {}, 7, "plan", {"schema": "other", "version": 2, "tables": []}])
 def test_what_is_no_plan_is_refused(approved: Any) -> None:
-    with pytest.raises(InvalidInput, match="no plan of TableFerry"):
-        check_approved(approved)
+    with pytest.raises(InvalidInput, match=r"The approved plan p\.json is no plan of TableFerry\. Give the JSON file"):
+        check_approved(approved, "p.json")
 
 
-def test_a_plan_of_another_version_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="of version 2, and this collection reads 1"):
-        check_approved({**data(planned("t")), "version": 2})
+@pytest.mark.parametrize("version", [1, 3, "2", None])
+def test_a_plan_of_another_version_is_refused(version: Any) -> None:
+    words = f"p.json is of version {version}, and this collection reads 2. Make the plan again with this version"
+    with pytest.raises(InvalidInput, match=words):
+        check_approved({**data(planned("t")), "version": version}, "p.json")
+
+
+def without(name: str) -> Callable[[dict[str, Any]], None]:
+    return lambda part: part.pop(name)
+
+
+def of_table(wrong: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    return lambda plan: wrong(plan["tables"][0])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (without("made_at"), "made_at, the time at which it was made, is missing or no time"),
+        (change(made_at="yesterday"), "made_at, the time"),
+        (change(made_at=7), "made_at, the time"),
+        (without("tables"), "tables is missing or no list"),
+        (change(tables={}), "tables is missing or no list"),
+        (change(tables=["orders"]), "table 1 is no dictionary with a host"),
+        (change(tables=[{}]), "table 1 is no dictionary with a host"),
+        (of_table(change(host=["orders"])), "table 1 is no dictionary with a host"),
+        (of_table(change(host="")), "table 1 is no dictionary with a host"),
+        (lambda plan: plan["tables"].append(plan["tables"][0]), "it has the table t twice"),
+        (of_table(change(state="ready")), "the table t has no state, or a wrong one"),
+        (of_table(change(state=["done"])), "the table t has no state, or a wrong one"),
+        (of_table(change(source="here", destination={})), "the table t has no source, destination, or a wrong one"),
+        (of_table(change(cost=["1", 2])), "the table t has no cost, or a wrong one"),
+        (of_table(change(cost=[2, 1])), "the table t has no cost, or a wrong one"),
+        (of_table(change(cost=[1])), "the table t has no cost, or a wrong one"),
+        (of_table(change(method=None)), "the table t has no method, or a wrong one"),
+        *[
+            (of_table(without(name)), f"the table t has no {name}, or a wrong one")
+            for name in (
+                *("state", "source", "destination", "method", "why", "bytes", "seconds", "cost", "wave"),
+                *("unconfirmed", "settings", "shape"),
+            )
+        ],
+        (without("prices"), "prices is missing or no dictionary"),
+    ],
+)
+def test_a_plan_that_is_not_whole_is_refused_in_a_sentence(wrong: Callable[[dict[str, Any]], None], words: str) -> None:
+    plan = data(planned("t"))
+    check_approved(plan, "p.json")
+    wrong(plan)
+    with pytest.raises(InvalidInput) as refused:
+        check_approved(plan, "p.json")
+    assert str(refused.value).startswith(f"The approved plan p.json is not whole: {words}")
+    assert str(refused.value).endswith(
+        ". Give the file as the playbook plan has written it, or make the plan again and have it approved."
+    )
 
 
 def test_settings_say_nothing_of_a_transform_but_its_mark() -> None:
@@ -194,7 +347,8 @@ def test_settings_say_nothing_of_a_transform_but_its_mark() -> None:
     options = MigrationOptions("orders", indexes_after=("by_mail",))
     made = settings_of(options, found.definition)
     assert (made["transform"], made["indexes_after"]) == ("", ["by_mail"])
-    assert made["backup"] == made["spark"] == {}
+    marked = settings_of(TRANSFORMED, found.definition)
+    assert (len(marked["transform"]), marked["on_collision"]) == (16, "refuse")
 
 
 def test_a_plan_that_was_handed_on_is_compared_and_shown_as_its_file_is() -> None:
@@ -203,11 +357,12 @@ def test_a_plan_that_was_handed_on_is_compared_and_shown_as_its_file_is() -> Non
     assert is_packed(text)
     assert not is_packed("tableferry-plan.json")
     handed = unpack(text)
-    check_approved(handed)
+    check_approved(handed, "that was handed on")
     other = data(planned("orders", method="direct"), planned("late"), STUCK)
     assert refusals(handed, other) == refusals(plan, other) != {}
     assert refusals(handed, plan) == refusals(plan, plan)
     rows = [{"name": "orders", "status": "migrated", "bytes": 1 << 30}]
+    assert is_plan(handed)  # of the version that the report reads
     assert with_plan(rows, handed) == with_plan(rows, plan)
 
 

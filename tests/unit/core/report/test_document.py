@@ -166,7 +166,7 @@ def test_steps_are_told_once_with_their_tables() -> None:
 
 PLAN = {
     "schema": "tableferry-plan",
-    "version": 1,
+    "version": 2,
     "prices": {"currency": "USD"},
     "tables": [
         {"host": "orders", "method": "s3", "seconds": [300, 1260], "cost": [1.0, 2.0], "bytes": 1000, "more": 1}
@@ -188,7 +188,7 @@ def test_plan_and_outcome_stand_side_by_side() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [None, [], {}, {**PLAN, "version": 2}, {**PLAN, "tables": [{}]}, {**PLAN, "tables": 1}]
+    "wrong", [None, [], {}, {**PLAN, "version": 1}, {**PLAN, "tables": [{}]}, {**PLAN, "tables": 1}]
 )
 def test_what_is_no_plan_is_left_out(wrong: Any) -> None:
     assert is_plan(PLAN) and not is_plan(wrong)
