@@ -355,6 +355,22 @@ class ClockOff(Refused):
     """The controller's clock differs so much from AWS's that AWS would refuse its signatures."""
 
 
+class NotAsPlanned(Refused):
+    """A table would not be moved as the approved plan says."""
+
+
+class NotManagementAccount(Refused):
+    """Only the organization's management account may change what is asked for."""
+
+
+class PlanNotWritten(FerryError):
+    """The plan's file cannot be written."""
+
+
+class ReportNotWritten(FerryError):
+    """The report's folder cannot be written to."""
+
+
 class TableBroken(FerryError):
     """The destination table is not whole, by its record."""
 

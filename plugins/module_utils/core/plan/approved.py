@@ -11,17 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, get_args
 
-from ..errors import InvalidInput, Refused
+from ..errors import InvalidInput, NotAsPlanned
 from .amounts import Span, money
 from .document import SCHEMA, VERSION, State
 
 LEEWAY, CENT = 0.1, 0.01
 _UNDO = "Make a new plan and have it approved, or undo what has changed."
 _ANEW = "Look whether the new table is the one to move, then make a new plan and have it approved."
-
-
-class NotAsPlanned(Refused):
-    """A table would not be moved as the approved plan says."""
 
 
 def check_approved(approved: Any, name: str) -> None:

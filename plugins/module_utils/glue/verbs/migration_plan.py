@@ -14,7 +14,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ...core.account import Account
-from ...core.errors import FerryError, InvalidInput
+from ...core.errors import FerryError, InvalidInput, PlanNotWritten
 from ...core.items import private_files
 from ...core.methods.options import AUTO, MigrationOptions
 from ...core.methods.permitting import Policies
@@ -53,10 +53,6 @@ SPEC: dict[str, Any] = {
     "path": {"type": "path"},
     "show": {"type": "bool", "default": True},
 }
-
-
-class PlanNotWritten(FerryError):
-    """The plan's file cannot be written."""
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:

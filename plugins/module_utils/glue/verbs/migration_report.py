@@ -14,7 +14,7 @@ from typing import Any
 
 from ...core import sdk
 from ...core.account import Account
-from ...core.errors import FerryError
+from ...core.errors import FerryError, ReportNotWritten
 from ...core.exports.report_copy import copy_report
 from ...core.exports.staging import BucketMissing, StagingBucket
 from ...core.items import private_files
@@ -52,10 +52,6 @@ SPEC: dict[str, Any] = {
 }
 
 
-class ReportNotWritten(FerryError):
-    """The report's folder cannot be written to."""
-
-
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """Show the rows as one table, or the ``lines`` that others have made of them, then write them; in check mode they
     are only shown. With ``try_only`` only try whether they can be written. Raises ReportNotWritten then.
@@ -82,7 +78,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
             folders.write(folder, {**more, **files})
             result["report"] = str(folder / (folders.PAGE if folders.PAGE in files else folders.MARKDOWN))
         except OSError as error:
-            result["warnings"] = [f"{_not_written(params['dir'], error)} It is shown above."]
+            result["warnings"] = [f"{_not_written(params['dir'], error).cause} It is shown above."]
         said = [result["report"]] if result["report"] else []
         for uri, words in _copied(params, found, more):
             result["copies"] += [uri] if uri else []
@@ -177,13 +173,14 @@ def _try(path: str | None) -> None:
     try:
         folders.require_writable(folders.place(path))
     except OSError as error:
-        raise ReportNotWritten(
-            _not_written(path, error), "Nothing was started. Set dir to a folder that can be written to."
-        ) from error
+        raise _not_written(path, error) from error
 
 
-def _not_written(path: str, error: OSError) -> str:
-    return f"The report cannot be written to the folder {path}: {private_files.in_words(error)}."
+def _not_written(path: str, error: OSError) -> ReportNotWritten:
+    return ReportNotWritten(
+        f"The report cannot be written to the folder {path}: {private_files.in_words(error)}.",
+        "Nothing was started. Set dir to a folder that can be written to.",
+    )
 
 
 VERB = Verb("migration_report", SPEC, run, services=("application-autoscaling", "dynamodb", "kms", "s3", "sts"))

@@ -12,7 +12,7 @@ from typing import Any
 from ... import aws_errors, sdk
 from ...account import Account
 from ...change import Change
-from ...errors import FerryError, InvalidInput, Refused, ServiceError
+from ...errors import FerryError, InvalidInput, NotManagementAccount, ServiceError
 from ...table.definition import Shape
 from .calls import RESOURCE_TYPE, SERVICE
 
@@ -24,10 +24,6 @@ _GLOBAL = (CROSS_ACCOUNT, "isMpaEnabled", "isDelegatedAdministratorEnabled")
 _REGION = ("ResourceTypeOptInPreference", "ResourceTypeManagementPreference")
 # An account outside any organization gets an answer of its own.
 _MAY_NOT_ASK = aws_errors.DENIED | aws_errors.OUTSIDE_ORGANIZATION
-
-
-class NotManagementAccount(Refused):
-    """Only the organization's management account may change what is asked for."""
 
 
 @dataclass(frozen=True)
