@@ -87,7 +87,8 @@ def test_the_report_is_a_page_with_a_copy_in_the_bucket_and_verify_and_cleanup_w
         assert {"export", "import", "settings"} <= set(phases)
         assert all(phases[kind]["start"] and phases[kind]["end"] for kind in ("export", "import", "settings"))
         assert phases["export"]["arn"].startswith(table["source"]["arn"])
-        assert "applications" in {step["what"] for step in table["to_do"]}
+        told = [step["what"] for step in table["to_do"]]
+        assert {"applications", "staging data"} <= set(told) and not any(what.startswith("setting") for what in told)
     assert "customers" in (folder / "report.html").read_text()
     imported = (
         folder / "iac" / f"{accounts['destination']}-{migration.lab.landscape['region']}" / "import.tf"
@@ -109,6 +110,7 @@ def test_the_report_is_a_page_with_a_copy_in_the_bucket_and_verify_and_cleanup_w
         assert run.wait() == 0, run.output[-4000:]
     found = json.loads((folder / "report.json").read_text())
     assert list(Draft202012Validator(SCHEMA).iter_errors(found)) == []
+    assert "staging data" not in {step["what"] for table in found["tables"] for step in table["to_do"]}
     assert {
         table["name"]: (table["status"], table["comparison"]["result"], table["cleanup"]["result"])
         for table in found["tables"]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..steps.claim_job import KIND as CLAIM
+from .left_to_do import after_cleanup
 from .row import Row, TablePlace, row
 
 VERSION = "1.0"
@@ -42,7 +43,8 @@ def document(rows: Iterable[Row], written: WrittenBy, former: Mapping[str, Any] 
     for entry in rows:
         before = known.find(entry) if _was_finished(entry) else None
         kept = {part: before.get(part) for part in ("comparison", "cleanup")} if before else {}
-        tables.append({**_EMPTY, **entry, **kept})
+        table = {**_EMPTY, **entry, **kept}
+        tables.append({**table, "to_do": _still_to_do(table)})
     return _document(tables, written, [])
 
 
@@ -58,6 +60,7 @@ def with_part(former: Mapping[str, Any] | None, part: str, rows: Iterable[Row], 
             tables.append(found)
             known.add(found)
         found[part] = {**entry[part], "at": written.at, "run": written.run}
+        found["to_do"] = _still_to_do(found)
     return _document(tables, written, list((former or {}).get("adoption", ())))
 
 
@@ -89,6 +92,11 @@ def _unknown(entry: Mapping[str, Any]) -> Row:
     found = row(str(entry["name"]), "")
     names = ("migration_id", "source", "destination")
     return {**_EMPTY, **found, **{name: entry[name] for name in names}, "status": UNKNOWN, "reason": ""}
+
+
+def _still_to_do(table: Mapping[str, Any]) -> list[dict[str, str]]:
+    steps, cleanup = table["to_do"], table["cleanup"]
+    return after_cleanup(steps, str(table["source"]["table"]), cleanup) if cleanup else steps
 
 
 class _Known:

@@ -151,6 +151,64 @@ def test_settings_that_were_left_are_left_to_do() -> None:
     )
 
 
+def test_nothing_is_left_to_do_twice() -> None:
+    """What no setting can carry is told with what every table leaves to do."""
+    never = ("event_source_mappings", "alarms", "iam_policies", "replicas")
+    left = [{"what": what, "reason": "do it"} for what in never]
+    assert [what for what in steps("migrated", {"stream"}, settings_left=left) if "setting" in what] == [
+        "setting replicas"
+    ]
+    kinesis = steps("migrated", {"kinesis_destination"}, settings_left=left)
+    assert "Kinesis" in kinesis and "event sources" not in kinesis and "setting event_source_mappings" not in kinesis
+    assert "setting event_source_mappings" in steps("migrated", set(), settings_left=left)
+    refused = [{"what": "kinesis_destination", "reason": "it is not in kinesis_map"}]
+    found = steps("migrated", {"kinesis_destination"}, settings_left=refused)
+    assert "Kinesis" not in found and "setting kinesis_destination" in found
+
+
+def cleaned(*left: tuple[str, str], result: str = "cleaned up") -> dict[str, Any]:
+    """What cleanup found about the table ``orders``."""
+    kept = [{"what": what, "reason": reason} for what, reason in left]
+    found = part("orders", "111111111111")
+    del found["comparison"]
+    return {**found, "cleanup": {"removed": 1, "kept": len(kept), "left": kept, "result": result, "message": ""}}
+
+
+def to_do_after(*cleanups: dict[str, Any]) -> dict[str, str]:
+    """What a table's report says is left to do after it was migrated and cleaned up."""
+    entry = moved("orders", "111111111111")
+    found = document([{**entry, "to_do": left_to_do(entry, set(), NOW, ["Removed by cleanup."])}], BY)
+    for each in cleanups:
+        found = with_part(found, "cleanup", [each], BY)
+    assert faults(found) == []
+    return {step["what"]: step["text"] for step in found["tables"][0]["to_do"]}
+
+
+RECOVERY = ("point-in-time recovery of orders", "AWS charges for it until it is turned off")
+
+
+def test_after_a_cleanup_what_it_removed_is_not_left_to_do_and_what_it_kept_is() -> None:
+    assert to_do_after()["staging data"] == "Removed by cleanup."
+    assert "staging data" in to_do_after(cleaned(result="failed"))
+    found = to_do_after(cleaned(("bucket b", "it does not exist"), RECOVERY))
+    assert list(found)[-3:] == ["backups", "point-in-time recovery", "old table"] and "staging data" not in found
+    assert found["point-in-time recovery"] == "cleanup kept it: AWS charges for it until it is turned off."
+    assert "point-in-time recovery" not in to_do_after(cleaned(RECOVERY), cleaned())
+    points = to_do_after(cleaned(("recovery point arn:aws:backup in the source's vault v", "kept until 2026-12-06")))
+    assert "staging data" in points and not any("recovery point" in what for what in points)
+
+
+def test_a_later_run_keeps_what_a_cleanup_left_to_do() -> None:
+    claim = {"claim": {"kind": "claim", "state": "not_needed"}}
+    place = rows.TablePlace("orders", "111111111111", "eu-west-1")
+    entry = rows.row("orders", "s3", judgement={"status": "migrated"}, jobs=claim, way=rows.Way(place, place))
+    entry["to_do"] = left_to_do(entry, set(), NOW, ["Removed by cleanup."])
+    former = with_part(document([entry], BY), "cleanup", [cleaned(RECOVERY)], BY)
+    (table,) = document([entry], BY, former)["tables"]
+    assert [step["what"] for step in table["to_do"]][-2:] == ["point-in-time recovery", "old table"]
+    assert "staging data" not in {step["what"] for step in table["to_do"]}
+
+
 def test_a_table_that_was_stopped_has_its_next_step_and_a_copied_one_is_to_be_made() -> None:
     assert steps("failed", {"stream"}, next="Look at the log.") == {"this table": "Look at the log."}
     assert steps("refused", set()) == {}
