@@ -14,11 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..change import NOT_THERE, RECOVERY_POINT
-from .row import TablePlace
+from .row import MOVED, TablePlace
 
 DELETED_TABLE_BACKUP = timedelta(days=35)  # kept of a deleted table that had point-in-time recovery (measured/settings)
 STREAM = "24 hours"  # how long a stream keeps its records (aws.md J9)
-_MOVED = ("migrated", "copied")
 STAGED = "staging data"
 _KEPT = "cleanup kept it: "  # how what a cleanup left begins
 # What is told of every table of which it is true; no further step says it again as a setting that was not carried.
@@ -34,7 +33,7 @@ def left_to_do(
     ``settings`` are those that its source has (``row.settings_of_source``), ``staged`` what its method left in the
     accounts, in words.
     """
-    if row["status"] not in _MOVED:
+    if row["status"] not in MOVED:
         step = str(row.get("next") or "")
         return [{"what": "this table", "text": step}] if step else []
     here, there = (_place(row[side]) for side in ("source", "destination"))

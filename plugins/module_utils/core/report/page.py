@@ -22,6 +22,7 @@ from ..jobs.progress import duration
 from .document import ATTENTION, Document
 from .harmless import harmless_tables
 from .left_to_do import grouped
+from .row import MOVED
 from .script import SCRIPT
 from .style import NOSCRIPT, STYLE
 from .template import PAGE
@@ -194,7 +195,7 @@ def _details(entry: Mapping[str, Any], texts: _Texts) -> list[Any]:
             ("Compared", _told(entry["comparison"])),
             ("Cleaned up", _told(entry["cleanup"])),
             ("Planned", _planned(entry["plan"])),
-            ("Cost", _cost(entry["cost"])),
+            ("Cost", _cost(entry)),
         )
         if value
     ]
@@ -236,9 +237,13 @@ def _told(part: Mapping[str, Any] | None) -> str:
     return f"{part['result']}, at {part['at']}. {part['message']}".strip() if part else ""
 
 
-def _cost(cost: Mapping[str, Any]) -> str:
-    words = {"planned": "planned {}", "outcome": "{} for the bytes that were moved, an estimate"}
-    return ", ".join(words[name].format(_money(value)) for name, value in cost.items() if value)
+def _cost(entry: Mapping[str, Any]) -> str:
+    cost = entry["cost"]
+    words = {"planned": "planned {}", "outcome": "{} for the size that the table had when it was moved, an estimate"}
+    told = [words[name].format(_money(value)) for name, value in cost.items() if value]
+    if cost["planned"] and not cost["outcome"] and entry["status"] in MOVED:
+        told.append("what it came to is not known: DynamoDB had not told the size of the table yet")
+    return ", ".join(told)
 
 
 def _money(cost: Mapping[str, Any]) -> str:

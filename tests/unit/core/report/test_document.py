@@ -242,7 +242,16 @@ def test_plan_and_outcome_stand_side_by_side() -> None:
     assert orders["cost"]["planned"] == {"currency": "USD", "low": 1.0, "high": 2.0}
     assert orders["cost"]["outcome"] == {"currency": "USD", "low": 1.5, "high": 3.0}
     text = page(found)
-    assert "by s3, 5m00s to 21m00s" in text and "planned 1.00 to 2.00 USD, 1.50 to 3.00 USD for the bytes" in text
+    assert "by s3, 5m00s to 21m00s" in text and "planned 1.00 to 2.00 USD, 1.50 to 3.00 USD for the size" in text
+
+
+def test_the_outcome_is_not_known_where_the_plan_or_the_run_knew_no_size() -> None:
+    """DynamoDB tells a new table's size hours later: nothing can be scaled by it."""
+    young = {**PLAN, "tables": [{**PLAN["tables"][0], "bytes": 0}]}
+    for entry, plan in (({**moved("orders", "1"), "bytes": 1500}, young), (moved("orders", "1"), PLAN)):
+        (row,) = with_plan([entry], plan)
+        assert row["cost"]["planned"] and row["cost"]["outcome"] is None
+        assert "not known: DynamoDB had not told the size" in page(document([row], BY))
 
 
 @pytest.mark.parametrize(
