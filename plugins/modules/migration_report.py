@@ -66,6 +66,12 @@ options:
     elements: str
     choices: [terraform, cloudformation]
     default: []
+  call_logs:
+    description:
+      - Files in which calls of the run were noted, to say where they are.
+    type: list
+    elements: str
+    default: []
   places:
     description:
       - The destinations of the tables, as P(tableferry.aws.report_places#filter) returns them. Where there is a bucket,

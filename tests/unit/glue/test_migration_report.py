@@ -36,6 +36,7 @@ def shown(rows: list[dict[str, Any]], check_mode: bool = False, **options: Any) 
     params = {
         "tables": rows,
         "changes": [],
+        "call_logs": [],
         "lines": None,
         "dir": None,
         "part": "migration",
@@ -54,6 +55,11 @@ def test_each_of_a_few_tables_has_a_line() -> None:
     assert [line.split()[0] for line in lines[3:5]] == ["table-0001", "table-0002"]
     assert lines[-2:] == ["changed: table-0001, table-0002", "2 tables: 2 migrated"]
     assert result["changed"] and result["lines"] == lines
+
+
+def test_where_calls_were_noted_is_said_once() -> None:
+    result, lines = shown([row(1)], call_logs=["/report/calls.jsonl", "/report/calls.jsonl"])
+    assert lines[-1] == "calls: /report/calls.jsonl" and result["lines"] == lines
 
 
 def test_a_reason_of_a_stopped_table_is_shown_once_and_in_full() -> None:

@@ -38,6 +38,7 @@ SPEC: dict[str, Any] = {
     "dir": {"type": "path"},
     "plan": {"type": "str"},
     "iac": {"type": "list", "elements": "str", "choices": list(adoption.WAYS), "default": []},
+    "call_logs": {"type": "list", "elements": "str", "default": []},
     "places": {
         "type": "list",
         "elements": "dict",
@@ -90,6 +91,9 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         if said:
             progress(f"report: {'; '.join(said)}")
             result["lines"] = [*lines, f"report: {'; '.join(said)}"]
+    if logs := ", ".join(dict.fromkeys(params["call_logs"])):
+        progress(f"calls: {logs}")
+        result["lines"] = [*result["lines"], f"calls: {logs}"]
     handed = artifact(found, result["report"], result["copies"])
     # As set_stats hands it on, without a task of its own.
     stats = {"data": {"tableferry_report": handed}, "per_host": False, "aggregate": False}
