@@ -120,6 +120,20 @@ def test_the_report_is_a_page_with_a_copy_in_the_bucket_and_verify_and_cleanup_w
     }
 
 
+def test_a_run_with_a_limit_leaves_the_other_tables_in_the_report(migration: Migration) -> None:
+    folder = migration.folder / "kept"
+    runs = [("first", "migrate", ()), ("limited", "migrate", ("--limit", "orders")), ("all", "verify", ())]
+    for name, playbook, options in runs:
+        with migration.run(name, *options, playbook=f"tableferry.aws.{playbook}", ferry_report_dir=str(folder)) as run:
+            assert run.wait() == 0, run.output[-4000:]
+    found = json.loads((folder / "report.json").read_text())
+    assert list(Draft202012Validator(SCHEMA).iter_errors(found)) == []
+    customers, orders = found["tables"]
+    assert (customers["status"], orders["status"]) == ("migrated", "migrated")
+    assert customers["comparison"]["result"] == orders["comparison"]["result"] == "equal"
+    assert len({customers["run"], orders["run"], found["run"]}) == 3
+
+
 def test_each_table_that_fails_takes_two_lines_of_a_large_run(migration: Migration) -> None:
     """Those that Ansible prints of any failed host: its task's and its own in the recap."""
     inventory = yaml.safe_load(migration.inventory.read_text())

@@ -37,6 +37,7 @@ def shown(rows: list[dict[str, Any]], check_mode: bool = False, **options: Any) 
         "tables": rows,
         "changes": [],
         "call_logs": [],
+        "others": [],
         "lines": None,
         "dir": None,
         "part": "migration",

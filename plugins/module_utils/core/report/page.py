@@ -19,7 +19,7 @@ from functools import cache
 from typing import Any
 
 from ..jobs.progress import duration
-from .document import ATTENTION, Document
+from .document import ATTENTION, Document, attention
 from .harmless import harmless_tables
 from .left_to_do import grouped
 from .row import MOVED
@@ -49,7 +49,7 @@ def _template() -> Any:
 
 
 def _view(found: Mapping[str, Any]) -> dict[str, Any]:
-    tables = sorted(found["tables"], key=_attention)
+    tables = sorted(found["tables"], key=attention)
     kinds = list(dict.fromkeys(job["kind"] for entry in tables for job in entry["jobs"] if job["start"]))
     scale = _Scale.of(found)
     colours = {kind: number % _COLOURS for number, kind in enumerate(kinds)}
@@ -76,13 +76,6 @@ def _view(found: Mapping[str, Any]) -> dict[str, Any]:
         "to_do": _to_do(tables),
         "data": _as_it_is(_data(tables).replace("<", "\\u003c")),  # nothing in it can end the script
     }
-
-
-def _attention(entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    status = str(entry["status"])
-    differs = bool(entry["comparison"]) and entry["comparison"]["result"] not in ("equal", "repaired")
-    place = ATTENTION.index(status) if status in ATTENTION else 0
-    return (min(place, 1) if differs else place, str(entry["name"]))
 
 
 def _why(entry: Mapping[str, Any]) -> str:

@@ -34,6 +34,7 @@ SPEC: dict[str, Any] = {
     "tables": {"type": "list", "elements": "dict", "required": True},
     "part": {"type": "str", "choices": list(PARTS), "default": "migration"},
     "lines": {"type": "list", "elements": "str"},
+    "others": {"type": "list", "elements": "str", "default": []},
     "changes": {"type": "list", "elements": "str", "default": []},
     "dir": {"type": "path"},
     "plan": {"type": "str"},
@@ -106,7 +107,8 @@ def _found(params: Mapping[str, Any], former: Mapping[str, Any] | None = None) -
     written = WrittenBy(by, PARTS[part], datetime.now(UTC).isoformat(timespec="seconds"))
     if part == "migration":
         plan = _plan(params["plan"])
-        return document(with_plan(params["tables"], plan) if plan else params["tables"], written, former)
+        rows = with_plan(params["tables"], plan) if plan else params["tables"]
+        return document(rows, written, former, params["others"])
     return with_part(former, part, params["tables"], written)
 
 
@@ -128,8 +130,14 @@ def _adopted(params: Mapping[str, Any], found: Document) -> dict[str, str]:
         except (FerryError, sdk.BotoCoreError, sdk.ClientError) as error:
             made, told = {}, adoption.nothing(f"No files were made for a destination: {_known(error)}")
         files |= made
-        found["adoption"] += [told] if told["ways"] or told["left"] else []
+        if told["ways"] or told["left"]:
+            known = [each for each in found["adoption"] if not _same_place(each, told)]
+            found["adoption"] = [*known, told]
     return files
+
+
+def _same_place(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return bool(one["account_id"]) and all(one[name] == other[name] for name in ("account_id", "region"))
 
 
 def _plan(path: str | None) -> Mapping[str, Any] | None:

@@ -26,6 +26,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.report.documen
     with_part,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.report.left_to_do import grouped, left_to_do
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.markdown import markdown
 from ansible_collections.tableferry.aws.plugins.module_utils.core.report.page import page
 from ansible_collections.tableferry.aws.plugins.module_utils.core.report.planned import is_plan, with_plan
 from generate.sample_report import sample
@@ -82,6 +83,43 @@ def test_what_verify_found_goes_to_the_table_of_that_account() -> None:
         ("2", "migrated", False),
         ("3", "unknown", False),
     ]
+
+
+def test_tables_that_a_run_left_alone_stay_in_the_report_with_the_run_that_found_them() -> None:
+    first = document([moved("carts", "1" * 12), moved("orders", "1" * 12), moved("gone", "1" * 12)], BY)
+    first["adoption"] = [{"account_id": account * 12, "region": "eu-west-1"} for account in "12"]
+    later = WrittenBy("0123456789abcdef", "migrate", BY.at)
+    found = document([{**moved("orders", "1" * 12), "status": "failed"}], later, first, ["carts", "never"])
+    found = with_part(found, "comparison", [part("carts", "1" * 12), part("orders", "")], later)
+    assert [(each["name"], each["status"], each["run"]) for each in found["tables"]] == [
+        ("carts", "migrated", BY.run),
+        ("orders", "failed", later.run),
+    ]
+    assert [each["account_id"][:1] for each in found["adoption"]] == ["1"]
+    assert faults({**found, "adoption": []}) == []
+    last = document([moved("never", "1" * 12)], WrittenBy("f" * 16, "migrate", BY.at), found, ["carts", "orders"])
+    assert [each["run"] for each in last["tables"]] == [BY.run, "f" * 16, later.run]
+
+
+def test_a_workflow_is_handed_only_the_tables_of_its_run() -> None:
+    first = document([rows.row("orders", "s3", failure={"msg": "why"})], BY)
+    later = WrittenBy("0123456789abcdef", "migrate", BY.at)
+    found = document([moved("carts", "1")], later, first, ["orders"])
+    found["adoption"] = [{"account_id": "1", "region": "eu-west-1"}]
+    handed = artifact(found, "", [])
+    assert (handed["tables"], handed["statuses"], handed["failed"]) == (1, {"migrated": 1}, [])
+
+
+def test_a_table_of_whose_migration_nothing_is_known_is_last_unless_something_is_wrong() -> None:
+    former = document([moved("orders", "1"), rows.row("stopped", "s3", failure={"msg": "why"})], BY)
+    known = with_part(former, "comparison", [part("a", "1"), part("b", "1", result="differs")], BY)
+    text = markdown(known)
+    assert [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][2:] == [
+        "stopped", "b", "orders", "a",
+    ]  # fmt: skip
+    shown = page(known).partition("<tbody")[2]
+    places = [shown.index(f">{name}<") for name in ("stopped", "b", "orders", "a")]
+    assert places == sorted(places)
 
 
 def test_an_account_that_was_not_reached_is_taken_for_the_one_that_is_known() -> None:
