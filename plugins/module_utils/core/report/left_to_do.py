@@ -20,6 +20,7 @@ DELETED_TABLE_BACKUP = timedelta(days=35)  # kept of a deleted table that had po
 STREAM = "24 hours"  # how long a stream keeps its records (aws.md J9)
 STAGED = "staging data"
 _KEPT = "cleanup kept it: "  # how what a cleanup left begins
+_NOT_CARRIED = {"point-in-time recovery": "setting point_in_time_recovery"}  # what says the same before a cleanup
 # What is told of every table of which it is true; no further step says it again as a setting that was not carried.
 _TOLD = frozenset({"alarms", "iam_policies"})
 _READ = frozenset({"stream", "kinesis_destination"})  # settings whose readers have a step of their own
@@ -118,8 +119,10 @@ def after_cleanup(steps: Iterable[Mapping[str, str]], table: str, cleanup: Mappi
         for entry in left
         if entry not in points
     ]
+    gone = {_NOT_CARRIED[step["what"]] for step in kept if step["what"] in _NOT_CARRIED}
     # Until when recovery points are kept is told for all of them.
-    rest = [step for step in before if step["what"] != STAGED or points]
+    gone |= set() if points else {STAGED}
+    rest = [step for step in before if step["what"] not in gone]
     return [*rest[:-1], *kept, *rest[-1:]]
 
 
