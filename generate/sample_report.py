@@ -43,7 +43,8 @@ def _row(chance: random.Random, place: int) -> dict[str, Any]:
     way = Way(TablePlace(name, ACCOUNTS[0], REGION), TablePlace(name, ACCOUNTS[1], REGION))
     fate = place % 40 if place > 4 else (0, 1, 2, 3, 39)[place]
     method = "direct" if fate % 9 == 4 else "backup" if fate % 7 == 3 else "s3"
-    jobs = dict(_jobs(chance, name, method, way))
+    items = int(10 ** chance.uniform(2, 8))
+    jobs = dict(_jobs(chance, name, method, way, items * chance.randint(80, 3000)))
     if fate == 39:
         failure = {"ferry_status": "refused", "msg": REFUSED.format(name=name), "next_step": "Set ferry_method."}
         return {**_finished(row(name, "s3", failure=failure, way=way), set())}
@@ -51,12 +52,10 @@ def _row(chance: random.Random, place: int) -> dict[str, Any]:
         del jobs["settings"]
         failure = {"ferry_status": "failed", "msg": FAILED.format(name=name), "next_step": "Mend the items."}
         return _finished(row(name, method, jobs=jobs, failure=failure, way=way), set())
-    items = int(10 ** chance.uniform(2, 8))
     judged = {
         "status": "copied" if fate == 23 else "migrated",
         "items_source": items,
         "items_destination": items,
-        "bytes": items * chance.randint(80, 3000),
         "verified": "full" if fate % 3 == 0 else "counts",
         "data_as_of": {"from": BEGUN.isoformat(), "to": BEGUN.isoformat()},
         "notes": ["Items were written to the source while it was copied."] if fate == 5 else [],
@@ -69,7 +68,7 @@ def _finished(entry: dict[str, Any], settings: set[str]) -> dict[str, Any]:
     return {**entry, "to_do": left_to_do(entry, settings, BEGUN, staged)}
 
 
-def _jobs(chance: random.Random, name: str, method: str, way: Way) -> Iterator[tuple[str, dict[str, Any]]]:
+def _jobs(chance: random.Random, name: str, method: str, way: Way, size: int) -> Iterator[tuple[str, dict[str, Any]]]:
     kinds = {"s3": ("export", "import"), "backup": ("backup", "copy", "restore"), "direct": ("direct",)}[method]
     at = BEGUN + timedelta(seconds=chance.randint(0, 900))
     for kind in kinds:
@@ -88,4 +87,5 @@ def _jobs(chance: random.Random, name: str, method: str, way: Way) -> Iterator[t
         }
     ]
     settings = {**times, "settings_carried": carried, "settings_left": left if chance.random() < 0.1 else []}
+    settings["source_bytes"] = size
     yield "settings", {"kind": "settings", "name": name, "state": "completed", "arn": "", "result": settings}

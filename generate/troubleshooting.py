@@ -169,7 +169,7 @@ in angle brackets; look for the words around it.
 Messages name options of modules: :doc:`the page of variables </docs/variables>` says which variable sets which option.
 *Refused* means that the table was not touched; *failed* that something went wrong on the way. In both cases the other
 tables go on, and the same command run again goes on with this one. Errors of AWS end with the id of the request. With
-``ferry_debug_calls: true`` all calls of a run are noted in a file beside the report.
+``ferry_debug_calls: true`` all calls of a run are noted in a file in the folder of the report.
 
 .. contents::
    :local:

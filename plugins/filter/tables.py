@@ -255,8 +255,8 @@ def repairs(value: Any) -> str:
 def account_options(account: Any, tags: Any = None, debug_calls: Any = False, report_dir: Any = "") -> dict[str, Any]:
     """The options of an account as a dictionary. As those of a verb they may be a text, JSON or key=value.
 
-    ``tags`` are added to those of the account, which win. With ``debug_calls`` its calls are noted in a file beside
-    the report."""
+    ``tags`` are added to those of the account, which win. With ``debug_calls`` its calls are noted in a file in
+    the folder of the report, ``report_dir``."""
     log = call_log_path(plain(debug_calls), plain(report_dir))
     return dict(completed(check_type_dict(plain(account)), plain(tags), log))
 

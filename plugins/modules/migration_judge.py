@@ -101,7 +101,9 @@ items_destination:
   type: int
   sample: 20000
 bytes:
-  description: The size of the data, as reported by the import.
+  description: >-
+    What the method has moved, as it counts it. By V(s3) the uncompressed bytes that the import reports, by V(backup)
+    the size of the recovery point, by V(direct) the items as JSON. The report has the size of the table instead.
   returned: always
   type: int
   sample: 7340032

@@ -29,7 +29,7 @@ options:
   part:
     description:
       - What the rows are about. V(migration) makes the report anew. Of a report that is there it keeps what comparisons
-        and cleanups found of tables that this run found finished.
+        and cleanups found of tables that this run found finished, and the tables of O(others).
       - V(comparison) and V(cleanup) are added to the report that is there.
     type: str
     choices: [migration, comparison, cleanup]
@@ -39,6 +39,13 @@ options:
       - Lines to show instead, such as those of P(tableferry.aws.verify_lines#filter).
     type: list
     elements: str
+  others:
+    description:
+      - Hosts of the inventory that the run left alone, as with C(--limit). What the report that is there says of their
+        tables stays in it, with the run that found it.
+    type: list
+    elements: str
+    default: []
   changes:
     description:
       - Lines to show before the table, such as those of P(tableferry.aws.report_changes#filter).
@@ -65,6 +72,12 @@ options:
     type: list
     elements: str
     choices: [terraform, cloudformation]
+    default: []
+  call_logs:
+    description:
+      - Files in which calls of the run were noted, to say where they are.
+    type: list
+    elements: str
     default: []
   places:
     description:

@@ -27,7 +27,8 @@ Sides = Mapping[str, Any]  # as ``resolved`` returns them
 # The variables that are accounts, by the side that messages about them name.
 SIDES = {"ferry_source": "source", "ferry_destination": "destination", "ferry_management": "source"}
 TAGS = "ferry_tags"
-DEBUG_CALLS, REPORT_DIR = "ferry_debug_calls", "ferry_report_dir"  # whether calls are noted, and beside what
+DEBUG_CALLS, REPORT_DIR = "ferry_debug_calls", "ferry_report_dir"  # whether calls are noted, and in which folder
+USUAL_DIR = "tableferry-report"  # of the report, where the variable is not set
 _TEMPLATE = re.compile(r"\{[{%]")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _LOOKUPS = {"lookup", "query", "q"}
@@ -76,7 +77,7 @@ class RenderedSides:
         log = ""
         if DEBUG_CALLS in raw:
             variables = self._hostvars[host]
-            log = call_log_path(plain(variables[DEBUG_CALLS]), plain(variables.get(REPORT_DIR, "")))
+            log = call_log_path(plain(variables[DEBUG_CALLS]), plain(variables.get(REPORT_DIR, USUAL_DIR)))
         return {name: completed(self._read(host, name, raw), tags, log) for name in names if name in raw}
 
     def destination_if_sound(self, host: str) -> Any:
@@ -112,7 +113,8 @@ def completed(account: Any, tags: Any, call_log: str) -> Any:
 
 
 def call_log_path(debug_calls: Any, report_dir: Any) -> str:
-    """The file that notes the calls of this run, beside the report; "" where ``debug_calls`` does not ask for it.
+    """The file that notes the calls of this run, in the folder of the report, without one in that of the run; "" where
+    ``debug_calls`` does not ask for it.
 
     Raises AnsibleFilterError for what is neither true nor false."""
     try:
@@ -122,9 +124,7 @@ def call_log_path(debug_calls: Any, report_dir: Any) -> str:
         raise AnsibleFilterError(f"{DEBUG_CALLS} is {debug_calls!r}: use true or false.") from error
     from ansible_collections.tableferry.aws.plugins.module_utils.core.record import lease, process
 
-    folder = os.path.dirname(os.path.abspath(os.path.expanduser(str(report_dir)))) if report_dir else os.getcwd()
-    if folder == os.path.dirname(os.devnull):  # the report goes to a device
-        folder = os.getcwd()
+    folder = os.path.abspath(os.path.expanduser(str(report_dir or "")))
     run = lease.run_id(process.describe(process.playbook()))
     return os.path.join(folder, f"tableferry-calls-{run}.jsonl")
 

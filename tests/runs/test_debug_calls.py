@@ -41,7 +41,9 @@ def test_each_call_is_noted_also_by_workers_and_when_it_is_interrupted(migration
     with migration.run("second") as second:
         assert second.wait() == 0, second.output[-4000:]
 
-    logs = sorted(migration.folder.glob("tableferry-calls-*.jsonl"))
+    logs = [path for run in ("first", "second") for path in migration.folder.glob(f"{run}-report/tableferry-calls-*")]
+    assert len(logs) == 2
+    assert second.output.count(f"calls: {logs[1]}\n") == 1
     assert [path.stat().st_mode & 0o777 for path in logs] == [0o600, 0o600]
     lines = [line for path in logs for line in lines_of(path)]
     answered = {line["call"]: line for line in lines if line["event"] == "answered"}

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from jsonschema import Draft202012Validator
 
 from tests.runs.playbooks import BUCKET, Migration, client
@@ -18,6 +19,7 @@ from tests.runs.playbooks import BUCKET, Migration, client
 TABLES = ["customers", "orders"]
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text())
 TIMINGS: dict[str, float] = {}
+MOST_LINES = 150  # of a run, at default verbosity
 
 
 def test_a_report_that_cannot_be_written_starts_nothing_and_fails_nothing_in_the_end(
@@ -85,7 +87,8 @@ def test_the_report_is_a_page_with_a_copy_in_the_bucket_and_verify_and_cleanup_w
         assert {"export", "import", "settings"} <= set(phases)
         assert all(phases[kind]["start"] and phases[kind]["end"] for kind in ("export", "import", "settings"))
         assert phases["export"]["arn"].startswith(table["source"]["arn"])
-        assert "applications" in {step["what"] for step in table["to_do"]}
+        told = [step["what"] for step in table["to_do"]]
+        assert {"applications", "staging data"} <= set(told) and not any(what.startswith("setting") for what in told)
     assert "customers" in (folder / "report.html").read_text()
     imported = (
         folder / "iac" / f"{accounts['destination']}-{migration.lab.landscape['region']}" / "import.tf"
@@ -107,6 +110,7 @@ def test_the_report_is_a_page_with_a_copy_in_the_bucket_and_verify_and_cleanup_w
         assert run.wait() == 0, run.output[-4000:]
     found = json.loads((folder / "report.json").read_text())
     assert list(Draft202012Validator(SCHEMA).iter_errors(found)) == []
+    assert "staging data" not in {step["what"] for table in found["tables"] for step in table["to_do"]}
     assert {
         table["name"]: (table["status"], table["comparison"]["result"], table["cleanup"]["result"])
         for table in found["tables"]
@@ -114,6 +118,36 @@ def test_the_report_is_a_page_with_a_copy_in_the_bucket_and_verify_and_cleanup_w
         "customers": ("migrated", "equal", "cleaned up"),
         "orders": ("migrated", "differs", "cleaned up"),
     }
+
+
+def test_a_run_with_a_limit_leaves_the_other_tables_in_the_report(migration: Migration) -> None:
+    folder = migration.folder / "kept"
+    runs = [("first", "migrate", ()), ("limited", "migrate", ("--limit", "orders")), ("all", "verify", ())]
+    for name, playbook, options in runs:
+        with migration.run(name, *options, playbook=f"tableferry.aws.{playbook}", ferry_report_dir=str(folder)) as run:
+            assert run.wait() == 0, run.output[-4000:]
+    found = json.loads((folder / "report.json").read_text())
+    assert list(Draft202012Validator(SCHEMA).iter_errors(found)) == []
+    customers, orders = found["tables"]
+    assert (customers["status"], orders["status"]) == ("migrated", "migrated")
+    assert customers["comparison"]["result"] == orders["comparison"]["result"] == "equal"
+    assert len({customers["run"], orders["run"], found["run"]}) == 3
+
+
+def test_each_table_that_fails_takes_two_lines_of_a_large_run(migration: Migration) -> None:
+    """Those that Ansible prints of any failed host: its task's and its own in the recap."""
+    inventory = yaml.safe_load(migration.inventory.read_text())
+    ghosts = [f"ghost-{each:02d}" for each in range(49)]
+    inventory["dynamodb_tables"]["hosts"] |= {name: {} for name in ghosts}
+    migration.inventory.write_text(yaml.safe_dump(inventory))
+    with migration.run("large") as run:
+        assert run.wait() == 2, run.output[-4000:]
+    lines = run.output.splitlines()
+    assert "51 tables: 2 migrated, 49 refused" in lines
+    (cause,) = [line for line in lines if "There is no such table" in line]
+    assert cause.startswith("49 tables (ghost-00 to ghost-48) refused: ")
+    assert [line.split()[0] for line in lines if "ghost-07" in line] == ["fatal:", "ghost-07"]
+    assert len(lines) - 2 * len(ghosts) <= MOST_LINES - 10, run.output
 
 
 def test_a_former_name_of_a_variable_is_refused_with_the_new_one(migration: Migration) -> None:

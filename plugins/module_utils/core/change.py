@@ -30,6 +30,10 @@ class Change:
         return asdict(self)
 
 
+NOT_THERE = "it does not exist"  # the reason why what is not there is left
+RECOVERY_POINT = "recovery point "  # how one begins to be named in what is left
+
+
 @dataclass(frozen=True)
 class NotCarried:
     """Something that is not carried over, and why: nothing is dropped silently."""

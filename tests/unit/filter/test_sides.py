@@ -22,7 +22,7 @@ from ansible_collections.tableferry.aws.plugins.filter.together import (
     tables_to_start,
     tables_to_wait,
 )
-from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import OWN, RenderedSides, spelling
+from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import OWN, RenderedSides, call_log_path, spelling
 
 ROOT = Path(__file__).parents[3]
 LOOKUP = "{{ lookup('vault', 'legacy') | from_json }}"
@@ -266,3 +266,14 @@ def test_h10_a_profile_that_would_ask_a_person_is_refused_with_the_inventory(
     problems = inventory_problems(hosts, hosts)
     assert set(problems) == {"a"}
     assert "asks a person for the code of an MFA device" in problems["a"]
+
+
+def test_calls_are_noted_in_the_folder_of_the_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    places = {"kept": tmp_path / "kept", "": tmp_path}
+    for report_dir, folder in places.items():
+        assert Path(call_log_path(True, report_dir)).parent == folder
+    assert call_log_path(False, "kept") == ""
+    host = {"ferry_source": REGION, "ferry_debug_calls": True}
+    sides = RenderedSides({"host": host}).of("host")
+    assert Path(sides["ferry_source"]["call_log"]).parent == tmp_path / "tableferry-report"

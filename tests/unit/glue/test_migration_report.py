@@ -36,6 +36,8 @@ def shown(rows: list[dict[str, Any]], check_mode: bool = False, **options: Any) 
     params = {
         "tables": rows,
         "changes": [],
+        "call_logs": [],
+        "others": [],
         "lines": None,
         "dir": None,
         "part": "migration",
@@ -54,6 +56,11 @@ def test_each_of_a_few_tables_has_a_line() -> None:
     assert [line.split()[0] for line in lines[3:5]] == ["table-0001", "table-0002"]
     assert lines[-2:] == ["changed: table-0001, table-0002", "2 tables: 2 migrated"]
     assert result["changed"] and result["lines"] == lines
+
+
+def test_where_calls_were_noted_is_said_once() -> None:
+    result, lines = shown([row(1)], call_logs=["/report/calls.jsonl", "/report/calls.jsonl"])
+    assert lines[-1] == "calls: /report/calls.jsonl" and result["lines"] == lines
 
 
 def test_a_reason_of_a_stopped_table_is_shown_once_and_in_full() -> None:
@@ -89,7 +96,7 @@ def test_reasons_without_room_keep_the_report_of_many_tables_short() -> None:
     rows = [row(each, "failed", reason="r", **values) for each in range(99)]
     rows += [row(99 + each, "planned", reason=f"{LONG}{each}") for each in range(99)]
     _, lines = shown(rows)
-    assert len(lines) < 200 and "and 79 more reasons" in lines
+    assert len(lines) < 60 and "and 94 more reasons" in lines
 
 
 @pytest.mark.parametrize("number", [51, 1000])
@@ -97,21 +104,58 @@ def test_many_tables_take_few_lines_and_hide_none_that_needs_attention(number: i
     notes = {"warnings": ["Look at this."]}
     rows = [row(each, **notes) for each in range(number - 2)] + [row(number, "refused"), row(number + 1, "failed")]
     _, lines = shown(rows)
-    assert len(lines) < 60
-    assert [line.split()[0] for line in lines[2:4]] == [f"table-{number:04d}", f"table-{number + 1:04d}"]
-    assert f"{number - 2} tables (table-0000 to table-{number - 3:04d}) migrated by s3, verified counts" in lines
-    assert f"note: {number - 12} more" in lines
+    assert lines[:3] == [
+        f"{number - 2} tables (table-0000 to table-{number - 3:04d}) migrated by s3, verified counts",
+        f"table-{number:04d} refused",
+        f"table-{number + 1:04d} failed",
+    ]
+    (note,) = [line for line in lines if line.startswith("note: ")]
+    assert note.startswith("note: table-0000, ") and note.endswith(f"table-0009, {number - 12} more: Look at this.")
     assert lines[-1] == f"{number} tables: 1 failed, {number - 2} migrated, 1 refused"
 
 
-def test_the_worst_of_1000_tables_is_shown_in_less_than_200_lines() -> None:
+def test_a_span_has_all_tables_between_its_ends() -> None:
+    rows = [row(each, "refused" if each == 20 else "migrated") for each in range(10, 64)]
+    _, lines = shown(rows)
+    done = "53 tables (table-0010 to table-0019, table-0021 to table-0063) migrated by s3, verified counts"
+    assert lines[:2] == [done, "table-0020 refused"]
+    _, lines = shown([row(each, "planned" if each % 2 else "migrated") for each in range(60)])
+    assert lines[0] == "30 tables (table-0000, table-0002, table-0004 and 27 more) migrated by s3, verified counts"
+    numbered = [{**entry, "name": f"t{at}"} for at, entry in enumerate(row(each) for each in range(60))]
+    _, lines = shown([*numbered[:3], {**numbered[3], "status": "refused"}, *numbered[4:]])
+    assert lines[0] == "59 tables (t0 to t2, t4 to t59) migrated by s3, verified counts"
+
+
+def test_each_cause_has_one_line_with_all_its_tables() -> None:
+    gone, denied = "There is no such table. Check the name.", "Not allowed. Grant it."
+    rows = [row(each, "failed", reason=f"table-{each:04d}: {gone if each % 2 else denied}") for each in range(60)]
+    _, lines = shown(rows)
+    assert [line.partition(" failed: ")[2] for line in lines[:2]] == [denied, gone]
+    assert all(f"table-{each:04d}" in lines[each % 2] for each in range(60))
+    rows = [row(each, "failed", reason=f"Cause {each}.") for each in range(60)]
+    _, lines = shown(rows)
+    assert lines[14] == "table-0014 failed: Cause 14."
+    assert lines[15] == "for 45 more reasons, which the report has: 45 tables (table-0015 to table-0059)"
+
+
+def test_tables_that_ended_alike_at_other_times_have_one_line() -> None:
+    def finished(each: int) -> str:
+        return f"Finished by an earlier run, at 2026-11-29T20:34:{each % 7 + 38}+00:00."
+
+    _, lines = shown([row(each, reason=finished(each), warnings=[finished(each)]) for each in range(62)])
+    told = "Finished by an earlier run, at 2026-11-29T20:34:38+00:00 to 2026-11-29T20:34:44+00:00."
+    assert lines[0] == f"62 tables (table-0000 to table-0061) migrated by s3, verified counts: {told}"
+    assert lines[1].startswith("note: table-0000") and lines[1].endswith(f", 52 more: {told}")
+
+
+def test_the_worst_of_1000_tables_is_shown_in_less_than_60_lines() -> None:
     change = {"what": "tags", "before": None, "after": "x"}
     values = {"warnings": ["n"], "settings_drift": [change], "settings_applied": [change]}
     rows = [row(each, "failed", reason="r", **values) for each in range(500)]
     left = {"settings_left": [{"what": "a", "reason": str(each)} for each in range(99)]}
     rows += [row(500 + each, "planned", reason=str(each), **left) for each in range(500)]
     _, lines = shown(rows)
-    assert len(lines) < 200 and "and 450 more of these" in lines and "and 480 more groups" in lines
+    assert len(lines) < 60 and "and 490 more groups" in lines
 
 
 def places(folder: Path) -> dict[str, tuple[str, str]]:

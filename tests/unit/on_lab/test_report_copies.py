@@ -65,6 +65,8 @@ def reported(lab: RunningLab, folder: Path, **options: Any) -> tuple[dict[str, A
         "tables": [moved(lab, "orders"), moved(lab, "theirs", "999999999999")],
         "part": "migration",
         "changes": [],
+        "call_logs": [],
+        "others": [],
         "lines": None,
         "dir": str(folder),
         "iac": [],

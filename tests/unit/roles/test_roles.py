@@ -23,7 +23,7 @@ ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 FROM_USER = re.compile(r"\{\{ (ferry_\w+) \| default\((.*?)\)(?: \| tableferry\.aws\.(?:switch|repairs))? \}\}")
 TAGGED = (
     " | tableferry.aws.account_options(ferry_tags | default({}), ferry_debug_calls | default(false),"
-    " ferry_report_dir | default(''))"
+    " ferry_report_dir | default('tableferry-report'))"
 )
 REQUIRED = re.compile(r"\{\{ ferry_\w+(?:" + re.escape(TAGGED) + r")? \}\}")
 LITERAL = re.compile(r"'[^']*'|\d+|true|false|\{\}|\[\]")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..account import Account
-from ..change import Change, NotCarried
+from ..change import NOT_THERE, Change, NotCarried
 from ..errors import InvalidInput, MissingTable, StillRunning
 from ..jobs.entries import job_of_entry
 from ..jobs.job import Job
@@ -170,7 +170,7 @@ def plan_cleanup(
         try:
             found = {prefix: _stored(bucket, prefix, route, record) for prefix in shared}
         except BucketMissing:
-            left.append(NotCarried(f"bucket {bucket.name}", "it does not exist"))
+            left.append(NotCarried(f"bucket {bucket.name}", NOT_THERE))
             continue
         for prefix, stored in found.items():
             if stored and needing[prefix]:

@@ -10,17 +10,18 @@ is taken away or changes its meaning.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..steps.claim_job import KIND as CLAIM
+from .left_to_do import after_cleanup
 from .row import Row, TablePlace, row
 
-VERSION = "1.0"
+VERSION = "1.1"
 UNKNOWN = "unknown"  # the status of a table of whose migration this report knows nothing
 MOST_NAMED = 50  # failed tables in what AWX is handed
-ATTENTION = ("failed", "refused", UNKNOWN, "planned", "copied", "migrated")  # the order in which people look
+ATTENTION = ("failed", "refused", "planned", "copied", "migrated", UNKNOWN)  # the order in which people look
 
 Document = dict[str, Any]
 
@@ -34,16 +35,27 @@ class WrittenBy:
     at: str
 
 
-def document(rows: Iterable[Row], written: WrittenBy, former: Mapping[str, Any] | None = None) -> Document:
+def document(
+    rows: Iterable[Row],
+    written: WrittenBy,
+    former: Mapping[str, Any] | None = None,
+    others: Collection[str] = (),
+) -> Document:
     """The report of a run that migrated tables. Of a ``former`` report in the same folder it keeps what verify and
-    cleanup found about copies that this run found finished: they are still the same."""
-    known = _Known((former or {}).get("tables", ()))
-    tables = []
+    cleanup found about copies that this run found finished: they are still the same; and what it says of ``others``,
+    the tables of the inventory that this run left alone, with the run that found it."""
+    before_all = former or {}
+    known = _Known(before_all.get("tables", ()))
+    tables, left_alone = [], set(others)
     for entry in rows:
         before = known.find(entry) if _was_finished(entry) else None
         kept = {part: before.get(part) for part in ("comparison", "cleanup")} if before else {}
-        tables.append({**_EMPTY, **entry, **kept})
-    return _document(tables, written, [])
+        table = {**_EMPTY, **entry, **kept, "run": written.run}
+        tables.append({**table, "to_do": _still_to_do(table)})
+    stays = [{"run": before_all["run"], **entry} for entry in known.all() if entry["name"] in left_alone]
+    places = {_account(entry["destination"]) for entry in stays}
+    adoption = [each for each in before_all.get("adoption", ()) if _account(each) in places]
+    return _document([*tables, *stays], written, adoption)
 
 
 def with_part(former: Mapping[str, Any] | None, part: str, rows: Iterable[Row], written: WrittenBy) -> Document:
@@ -58,6 +70,7 @@ def with_part(former: Mapping[str, Any] | None, part: str, rows: Iterable[Row], 
             tables.append(found)
             known.add(found)
         found[part] = {**entry[part], "at": written.at, "run": written.run}
+        found["to_do"] = _still_to_do(found)
     return _document(tables, written, list((former or {}).get("adoption", ())))
 
 
@@ -91,6 +104,11 @@ def _unknown(entry: Mapping[str, Any]) -> Row:
     return {**_EMPTY, **found, **{name: entry[name] for name in names}, "status": UNKNOWN, "reason": ""}
 
 
+def _still_to_do(table: Mapping[str, Any]) -> list[dict[str, str]]:
+    steps, cleanup = table["to_do"], table["cleanup"]
+    return after_cleanup(steps, str(table["source"]["table"]), cleanup) if cleanup else steps
+
+
 class _Known:
     """Tables of a report, to be found again."""
 
@@ -101,6 +119,10 @@ class _Known:
 
     def add(self, entry: Any) -> None:
         self._by_name.setdefault(self._name(entry), []).append(entry)
+
+    def all(self) -> Iterable[Any]:
+        """All of them."""
+        return (entry for entries in self._by_name.values() for entry in entries)
 
     def find(self, entry: Mapping[str, Any]) -> Any:
         """The one that is the table of ``entry``; None where there is none. An account that is not known on one side
@@ -114,6 +136,10 @@ class _Known:
     @staticmethod
     def _name(entry: Mapping[str, Any]) -> tuple[str, ...]:
         return (str(entry["name"]), str(entry["destination"]["region"]), str(entry["destination"]["table"]))
+
+
+def _account(place: Mapping[str, Any]) -> tuple[str, str]:
+    return str(place["account_id"]), str(place["region"])
 
 
 def _was_finished(entry: Mapping[str, Any]) -> bool:
@@ -148,6 +174,15 @@ def totals(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+def attention(entry: Mapping[str, Any]) -> tuple[int, str]:
+    """A key to sort tables by: those that need attention first, then by name."""
+    status = str(entry["status"])
+    place = ATTENTION.index(status) if status in ATTENTION else 0
+    differs = bool(entry["comparison"]) and entry["comparison"]["result"] not in ("equal", "repaired")
+    failed = bool(entry["cleanup"]) and entry["cleanup"]["result"] == "failed"
+    return (min(place, 1) if differs or failed else place, str(entry["name"]))
+
+
 def part_of(found: Document, keep: Callable[[Mapping[str, Any]], bool]) -> Document:
     """The report of those tables that are to ``keep``: what one account may see of it."""
     tables = [entry for entry in found["tables"] if keep(entry)]
@@ -156,17 +191,22 @@ def part_of(found: Document, keep: Callable[[Mapping[str, Any]], bool]) -> Docum
 
 
 def artifact(found: Document, page: str, copies: Sequence[str]) -> dict[str, Any]:
-    """What a workflow is handed: small, whatever the number of tables."""
-    failed = [str(entry["name"]) for entry in found["tables"] if _has_failed(entry)]
+    """What a workflow is handed of the tables that the run has worked on: small, whatever their number."""
+    tables = [entry for entry in found["tables"] if _is_of_run(entry, found["run"])]
+    failed = [str(entry["name"]) for entry in tables if _has_failed(entry)]
     return {
-        "tables": found["totals"]["tables"],
-        "statuses": found["totals"]["statuses"],
+        "tables": len(tables),
+        "statuses": totals(tables)["statuses"],
         "failed": failed[:MOST_NAMED],
         "failed_more": max(0, len(failed) - MOST_NAMED),
         "report": page,
         "copies": list(copies),
         "run": found["run"],
     }
+
+
+def _is_of_run(entry: Mapping[str, Any], run: str) -> bool:
+    return run in [part.get("run") for part in (entry, entry["comparison"], entry["cleanup"]) if part]
 
 
 def _has_failed(entry: Mapping[str, Any]) -> bool:

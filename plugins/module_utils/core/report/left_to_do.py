@@ -13,11 +13,17 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from .row import TablePlace
+from ..change import NOT_THERE, RECOVERY_POINT
+from .row import MOVED, TablePlace
 
 DELETED_TABLE_BACKUP = timedelta(days=35)  # kept of a deleted table that had point-in-time recovery (measured/settings)
 STREAM = "24 hours"  # how long a stream keeps its records (aws.md J9)
-_MOVED = ("migrated", "copied")
+STAGED = "staging data"
+_KEPT = "cleanup kept it: "  # how what a cleanup left begins
+_NOT_CARRIED = {"point-in-time recovery": "setting point_in_time_recovery"}  # what says the same before a cleanup
+# What is told of every table of which it is true; no further step says it again as a setting that was not carried.
+_TOLD = frozenset({"alarms", "iam_policies"})
+_READ = frozenset({"stream", "kinesis_destination"})  # settings whose readers have a step of their own
 
 
 def left_to_do(
@@ -28,7 +34,7 @@ def left_to_do(
     ``settings`` are those that its source has (``row.settings_of_source``), ``staged`` what its method left in the
     accounts, in words.
     """
-    if row["status"] not in _MOVED:
+    if row["status"] not in MOVED:
         step = str(row.get("next") or "")
         return [{"what": "this table", "text": step}] if step else []
     here, there = (_place(row[side]) for side in ("source", "destination"))
@@ -65,7 +71,9 @@ def _steps(
             "Lambda triggers, pipes and other readers of the old stream do not come along: make them on the copy's"
             f" stream. The old stream keeps its records for {STREAM}.",
         )
-    if "kinesis_destination" in settings:
+    if "kinesis_destination" in settings and all(
+        left["what"] != "kinesis_destination" for left in row["settings_left"]
+    ):
         yield "Kinesis", "Readers of the old Kinesis data stream are to read that of the copy."
     yield (
         "alarms and dashboards",
@@ -78,10 +86,12 @@ def _steps(
         "Backups, recovery points and exports of the old table stay where they are. Take the copy into the backup plans"
         " of its account.",
     )
+    told = {*_TOLD, "event_source_mappings"} if _READ.intersection(settings) else _TOLD
     for entry in row["settings_left"]:
-        yield f"setting {entry['what']}", f"It was not carried: {entry['reason']}"
+        if entry["what"] not in told:
+            yield f"setting {entry['what']}", f"It was not carried: {entry['reason']}"
     for words in staged:
-        yield "staging data", words
+        yield STAGED, words
     yield "old table", _old_table(settings, now)
 
 
@@ -94,6 +104,26 @@ def _old_table(settings: Collection[str], now: datetime) -> str:
         f"{words} Its point-in-time recovery ends with it; the backup that AWS then makes by itself is kept for"
         f" {DELETED_TABLE_BACKUP.days} days (until {last}, were it deleted today)."
     )
+
+
+def after_cleanup(steps: Iterable[Mapping[str, str]], table: str, cleanup: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What is left to do of the ``steps`` of a table after a ``cleanup``, a part of the report: not what it removed,
+    but what it kept. ``table`` is the source's."""
+    before = [dict(step) for step in steps if not step["text"].startswith(_KEPT)]
+    if cleanup["result"] != "cleaned up":
+        return before
+    left = [entry for entry in cleanup["left"] if entry["reason"] != NOT_THERE]
+    points = [entry for entry in left if entry["what"].startswith(RECOVERY_POINT)]
+    kept = [
+        {"what": entry["what"].removesuffix(f" of {table}"), "text": f"{_KEPT}{entry['reason']}."}
+        for entry in left
+        if entry not in points
+    ]
+    gone = {_NOT_CARRIED[step["what"]] for step in kept if step["what"] in _NOT_CARRIED}
+    # Until when recovery points are kept is told for all of them.
+    gone |= set() if points else {STAGED}
+    rest = [step for step in before if step["what"] not in gone]
+    return [*rest[:-1], *kept, *rest[-1:]]
 
 
 def grouped(tables: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, list[str]]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..jobs.progress import duration
-from .document import ATTENTION, Document
+from .document import Document, attention
 from .harmless import harmless_tables
 from .left_to_do import grouped
 from .text import amount_of_bytes
@@ -25,7 +25,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&:@-])")
 def markdown(found: Document) -> str:
     """The report ``found`` as Markdown; nothing from outside is markup in it."""
     shown = harmless_tables(found)
-    tables = sorted(shown["tables"], key=lambda entry: (ATTENTION.index(entry["status"]), entry["name"]))
+    tables = sorted(shown["tables"], key=attention)
     return "\n".join([*_head(shown), *_table(tables), *_reasons(tables), *_to_do(tables), *_adoption(shown)]) + "\n"
 
 

@@ -19,9 +19,10 @@ from functools import cache
 from typing import Any
 
 from ..jobs.progress import duration
-from .document import ATTENTION, Document
+from .document import ATTENTION, Document, attention
 from .harmless import harmless_tables
 from .left_to_do import grouped
+from .row import MOVED
 from .script import SCRIPT
 from .style import NOSCRIPT, STYLE
 from .template import PAGE
@@ -48,7 +49,7 @@ def _template() -> Any:
 
 
 def _view(found: Mapping[str, Any]) -> dict[str, Any]:
-    tables = sorted(found["tables"], key=_attention)
+    tables = sorted(found["tables"], key=attention)
     kinds = list(dict.fromkeys(job["kind"] for entry in tables for job in entry["jobs"] if job["start"]))
     scale = _Scale.of(found)
     colours = {kind: number % _COLOURS for number, kind in enumerate(kinds)}
@@ -75,13 +76,6 @@ def _view(found: Mapping[str, Any]) -> dict[str, Any]:
         "to_do": _to_do(tables),
         "data": _as_it_is(_data(tables).replace("<", "\\u003c")),  # nothing in it can end the script
     }
-
-
-def _attention(entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    status = str(entry["status"])
-    differs = bool(entry["comparison"]) and entry["comparison"]["result"] not in ("equal", "repaired")
-    place = ATTENTION.index(status) if status in ATTENTION else 0
-    return (min(place, 1) if differs else place, str(entry["name"]))
 
 
 def _why(entry: Mapping[str, Any]) -> str:
@@ -194,7 +188,7 @@ def _details(entry: Mapping[str, Any], texts: _Texts) -> list[Any]:
             ("Compared", _told(entry["comparison"])),
             ("Cleaned up", _told(entry["cleanup"])),
             ("Planned", _planned(entry["plan"])),
-            ("Cost", _cost(entry["cost"])),
+            ("Cost", _cost(entry)),
         )
         if value
     ]
@@ -236,9 +230,13 @@ def _told(part: Mapping[str, Any] | None) -> str:
     return f"{part['result']}, at {part['at']}. {part['message']}".strip() if part else ""
 
 
-def _cost(cost: Mapping[str, Any]) -> str:
-    words = {"planned": "planned {}", "outcome": "{} for the bytes that were moved, an estimate"}
-    return ", ".join(words[name].format(_money(value)) for name, value in cost.items() if value)
+def _cost(entry: Mapping[str, Any]) -> str:
+    cost = entry["cost"]
+    words = {"planned": "planned {}", "outcome": "{} for the size that the table had when it was moved, an estimate"}
+    told = [words[name].format(_money(value)) for name, value in cost.items() if value]
+    if cost["planned"] and not cost["outcome"] and entry["status"] in MOVED:
+        told.append("what it came to is not known: DynamoDB had not told the size of the table yet")
+    return ", ".join(told)
 
 
 def _money(cost: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .row import Row
+from .row import MOVED, Row
 
 SCHEMA, VERSION = "tableferry-plan", 2
 _KEPT = ("state", "method", "why", "seconds", "cost", "wave", "bytes", "unconfirmed")
@@ -41,10 +41,11 @@ def _planned(row: Row, entry: Mapping[str, Any] | None, currency: str) -> Row:
 
 
 def _outcome(row: Row, entry: Mapping[str, Any], cost: tuple[float, float] | None) -> tuple[float, float] | None:
-    """The planned ``cost`` for the bytes that came instead of those that were planned: an estimate, no bill."""
+    """The planned ``cost`` for the size that the table had instead of the planned one, both as DynamoDB tells it: an
+    estimate, no bill. None where one of them is not known."""
     moved, expected = row.get("bytes"), entry.get("bytes")
     known = isinstance(expected, (int, float)) and expected > 0
-    if cost is None or row["status"] not in ("migrated", "copied") or not moved or not known:
+    if cost is None or row["status"] not in MOVED or not moved or not known:
         return None
     ratio = moved / float(str(expected))
     return cost[0] * ratio, cost[1] * ratio

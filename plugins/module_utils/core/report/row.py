@@ -15,6 +15,7 @@ from ..steps.settings_job import KIND as SETTINGS
 
 Row = dict[str, Any]
 
+MOVED = ("migrated", "copied")  # the statuses of tables whose data is in the destination
 DRIFT = ("drift", "drift_applied")  # of a settings job's result: of finished tables only
 _JOB = ("kind", "state", "arn")
 
@@ -94,7 +95,7 @@ def row(
         "destination": way.destination.to_dict(),
         "items_source": judged.get("items_source"),
         "items_destination": judged.get("items_destination"),
-        "bytes": judged.get("bytes"),
+        "bytes": size_of_source(jobs),
         "seconds": seconds_of(jobs.values()),
         "verified": judged.get("verified", "none") if status == "migrated" else "none",
         "data_as_of": dict(judged.get("data_as_of") or {}),
@@ -108,11 +109,22 @@ def row(
     }
 
 
+def size_of_source(jobs: Mapping[str, Mapping[str, Any]]) -> int | None:
+    """The source table's size in bytes as DynamoDB tells it (``TableSizeBytes``), when its settings were carried; None
+    where DynamoDB has not told it yet. What a method moves is no measure of it: the items as JSON, or as a backup."""
+    return next((int(result["source_bytes"]) for result in _noted(jobs) if result.get("source_bytes")), None)
+
+
+def _noted(jobs: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The results of ``jobs``, and what an earlier run has noted of the settings."""
+    results = [job.get("result") or {} for job in jobs.values()]
+    return [*results, *((result.get("evidence") or {}).get("settings") or {} for result in results)]
+
+
 def settings_of_source(jobs: Mapping[str, Mapping[str, Any]]) -> set[str]:
     """The names of the settings that the source table has, as far as carrying them showed it: in this run, or in an
     earlier one that finished the table and noted it."""
-    results = [job.get("result") or {} for job in jobs.values()]
-    noted = [*results, *((result.get("evidence") or {}).get("settings") or {} for result in results)]
+    noted = _noted(jobs)
     carried = {str(name) for result in noted for name in result.get("settings_carried") or ()}
     return carried | {
         str(left["what"]).partition(".")[0] for result in noted for left in result.get("settings_left") or ()

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..steps.comparison import LEVELS, compared_with
@@ -24,12 +25,16 @@ NUMBERS = frozenset(
     {"items_source", "items_destination", "seconds", "percent", "missing", "different", "extra", "removed", "kept"}
 )
 MOST_LINES = 50  # of one kind in what is shown of a run; the report has all
-MOST_GROUPS = 20  # of the tables of a large run to which the same happened
+MOST_GROUPS = 10  # of the tables of a large run to which the same happened
+MOST_CAUSES = 15  # for which tables of a large run were stopped
+MOST_REMARKS = 5  # of one kind in what is shown of a large run
 MOST_NAMES = 10  # of the tables that a cause concerns
+MOST_SPANS = 3  # of names of the tables to which the same happened
 # A table with another status needs attention.
 EXPECTED = frozenset({"migrated", "copied", "planned"})
 STOPPED = frozenset({"failed", "refused"})
 REASON_WIDTH = 100  # characters of a reason in the text table; the report has all of it
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 
 
 def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -40,19 +45,11 @@ def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def overview(rows: Sequence[Mapping[str, Any]], check_mode: bool = False) -> list[str]:
-    """What is shown of a run, less than 200 lines for any number of tables: its rows as a table, in full why tables
-    were stopped and what the table has no room for, remarks, and a summary."""
-    table = text_table([_brief_row(entry) for entry in rows]).splitlines()
-    if len(rows) > MOST_LINES:
-        special = [entry for entry in rows if entry["status"] not in EXPECTED]
-        table = text_table([_brief_row(entry) for entry in special[:MOST_LINES]]).splitlines() if special else []
-        if len(special) > MOST_LINES:
-            table.append(f"and {len(special) - MOST_LINES} more of these")
-        table += _grouped([entry for entry in rows if entry["status"] in EXPECTED])
+    """What is shown of a run: of up to 50 tables a row each, of more the tables to which the same happened in one line;
+    in full why tables were stopped and what the table has no room for, remarks, and a summary. Of any number of tables
+    less than 60 lines, or 5 for each of up to 50."""
+    few = len(rows) <= MOST_LINES
     changed = [str(entry["name"]) for entry in rows if entry.get("changed")]
-    stopped = [entry for entry in rows if entry["status"] in STOPPED and entry["reason"]]
-    # As many as the table has rows: it points to them.
-    reasons = [f"{entry['name']}: {_shown(entry, 'reason')}" for entry in stopped[:MOST_LINES]]
     remarks = {
         "note": noted(rows),
         "not carried": not_carried(rows),
@@ -60,16 +57,33 @@ def overview(rows: Sequence[Mapping[str, Any]], check_mode: bool = False) -> lis
         "applied": applied(rows),
         "would change" if check_mode else "changed": [_names(changed)] if changed else [],
     }
-    most = MOST_LINES // (2 if len(rows) <= MOST_LINES else 5)
+    most = MOST_LINES // 2 if few else MOST_REMARKS
     return [
-        *table,
-        *reasons,
-        *_causes(
-            [entry for entry in rows if entry["status"] not in STOPPED and _is_long(entry)],
-            MOST_LINES if len(rows) <= MOST_LINES else MOST_GROUPS,
-        ),
+        *(_each(rows) if few else _together(rows)),
         *(line for kind, found in remarks.items() for line in _at_most(kind, found, most)),
         summary(rows),
+    ]
+
+
+def _each(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A few tables, each with a row, and below these the reasons for which they have no room."""
+    return [
+        *text_table([_brief_row(entry) for entry in rows]).splitlines(),
+        *(f"{entry['name']}: {_shown(entry, 'reason')}" for entry in rows if _is_stopped(entry)),
+        *_causes([entry for entry in rows if entry["status"] not in STOPPED and _is_long(entry)], MOST_LINES),
+    ]
+
+
+def _together(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Many tables, those to which the same happened in one line: first the expected, then all others, for each cause
+    one line that names all its tables."""
+    usual = [entry for entry in rows if entry["status"] in EXPECTED]
+    special = [entry for entry in rows if entry["status"] not in EXPECTED]
+    whole = _Order(str(entry["name"]) for entry in rows)
+    return [
+        *_grouped(usual, whole),
+        *_stopped(special, whole),
+        *_causes([entry for entry in usual if _is_long(entry)], MOST_REMARKS),
     ]
 
 
@@ -80,8 +94,11 @@ def _at_most(kind: str, lines: Sequence[str], most: int) -> list[str]:
 
 
 def _brief_row(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    below = (entry["status"] in STOPPED and entry["reason"]) or _is_long(entry)
-    return {**entry, "reason": "see below"} if below else entry
+    return {**entry, "reason": "see below"} if _is_stopped(entry) or _is_long(entry) else entry
+
+
+def _is_stopped(entry: Mapping[str, Any]) -> bool:
+    return bool(entry["status"] in STOPPED and entry["reason"])
 
 
 def _is_long(entry: Mapping[str, Any]) -> bool:
@@ -91,14 +108,29 @@ def _is_long(entry: Mapping[str, Any]) -> bool:
 
 def _causes(rows: Iterable[Mapping[str, Any]], most: int) -> list[str]:
     """The reasons of ``rows`` in full, each once with its tables, those of most tables first, ``most`` of them."""
-    tables: dict[str, list[str]] = {}
-    for entry in rows:
-        tables.setdefault(str(_shown(entry, "reason")), []).append(str(entry["name"]))
-    lines = [
-        f"{_first_names(names)}: {cause}" for cause, names in sorted(tables.items(), key=lambda each: -len(each[1]))
-    ]
+    found = _merged((str(entry["name"]), str(_shown(entry, "reason"))) for entry in rows)
+    lines = [f"{_first_names(names)}: {cause}" for cause, names in found]
     more = [f"and {len(lines) - most} more reasons"] if len(lines) > most else []
     return [*lines[:most], *more]
+
+
+def _merged(told: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """What is ``told`` of tables, as name and text: each text once with the names, that of most tables first. Texts
+    that differ in nothing but instants are one, with the first and the last of these."""
+    found: dict[tuple[str, ...], tuple[list[str], list[list[str]]]] = {}
+    for name, text in told:
+        names, instants = found.setdefault(tuple(_INSTANT.split(text)), ([], []))
+        names.append(name)
+        instants.append(_INSTANT.findall(text))
+    lines = [(_filled(parts, instants), names) for parts, (names, instants) in found.items()]
+    return sorted(lines, key=lambda line: -len(line[1]))
+
+
+def _filled(parts: Sequence[str], instants: Iterable[Sequence[str]]) -> str:
+    """The text of ``parts`` with the first and the last of the ``instants`` between each two of them."""
+    ends = [(min(each), max(each)) for each in zip(*instants, strict=True)]
+    between = [first if first == last else f"{first} to {last}" for first, last in ends]
+    return "".join(part for pair in zip(parts, [*between, ""], strict=True) for part in pair)
 
 
 def _first_names(names: Sequence[str]) -> str:
@@ -106,25 +138,63 @@ def _first_names(names: Sequence[str]) -> str:
     return ", ".join([*names[:MOST_NAMES], *more])
 
 
-def _grouped(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+def _grouped(rows: Iterable[Mapping[str, Any]], whole: _Order) -> list[str]:
     """Tables to which the same happened in one line each, the largest group first."""
-    groups: dict[str, list[str]] = {}
-    for entry in rows:
-        verified = "" if entry["verified"] == "none" else f", verified {entry['verified']}"
-        reason = f": {_shown(entry, 'reason')}" if entry["reason"] else ""
-        if _is_long(entry):
-            reason = f": {_cell('reason', _shown(entry, 'reason'))} (see below)"
-        groups.setdefault(f"{entry['status']} by {entry['method']}{verified}{reason}", []).append(str(entry["name"]))
-    lines = [
-        f"{len(names)} table{'' if len(names) == 1 else 's'} ({_ends(names)}) {what}"
-        for what, names in sorted(groups.items(), key=lambda group: -len(group[1]))
-    ]
+    found = _merged((str(entry["name"]), _ending(entry)) for entry in rows)
+    lines = [f"{whole.named(names, MOST_SPANS)} {what}" for what, names in found]
     more = [f"and {len(lines) - MOST_GROUPS} more groups"] if len(lines) > MOST_GROUPS else []
     return [*lines[:MOST_GROUPS], *more]
 
 
-def _ends(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+def _ending(entry: Mapping[str, Any]) -> str:
+    verified = "" if entry["verified"] == "none" else f", verified {entry['verified']}"
+    reason = f": {_shown(entry, 'reason')}" if entry["reason"] else ""
+    if _is_long(entry):
+        reason = f": {_cell('reason', _shown(entry, 'reason'))} (see below)"
+    return f"{entry['status']} by {entry['method']}{verified}{reason}"
+
+
+def _stopped(rows: Iterable[Mapping[str, Any]], whole: _Order) -> list[str]:
+    """A line for each cause with all its tables; those of further causes are named in one more."""
+    found = _merged(
+        (str(entry["name"]), ": ".join(filter(None, (entry["status"], str(_shown(entry, "reason")))))) for entry in rows
+    )
+    further = [name for _text, names in found[MOST_CAUSES:] for name in names]
+    more = f"for {len(found) - MOST_CAUSES} more reasons, which the report has: {whole.named(further)}"
+    return [*(f"{whole.named(names)} {what}" for what, names in found[:MOST_CAUSES]), *([more] if further else [])]
+
+
+class _Order:
+    """The names of all tables of a run in their order, numbers in them by value."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._places = {name: at for at, name in enumerate(sorted(names, key=_by_value))}
+
+    def named(self, names: Iterable[str], most: int | None = None) -> str:
+        """``names`` with their number. A span is written only where all tables of the run between its ends are in it;
+        of the spans, ``most``."""
+        found = list(self._spans(names))
+        count = sum(map(len, found))
+        if count == 1:
+            return found[0][0]
+        left = sum(map(len, found[most:])) if most is not None else 0
+        words = [f"{span[0]} to {span[-1]}" if len(span) > 2 else ", ".join(span) for span in found[:most]]
+        return f"{count} tables ({', '.join(words)}{f' and {left} more' if left else ''})"
+
+    def _spans(self, names: Iterable[str]) -> Iterator[list[str]]:
+        span: list[str] = []
+        for name in sorted(names, key=self._places.__getitem__):
+            if span and self._places[name] != self._places[span[-1]] + 1:
+                yield span
+                span = []
+            span.append(name)
+        if span:
+            yield span
+
+
+def _by_value(name: str) -> list[tuple[int, str]]:
+    """A key to sort by: table2 comes before table10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)] + [(-2, name)]
 
 
 def status_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -235,8 +305,9 @@ def not_carried(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def noted(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What the user should know of single tables, a line for each."""
-    return [f"{entry['name']}: {note}" for entry in rows for note in entry.get("warnings", ())]
+    """What the user should know of single tables, each note once with its tables."""
+    found = _merged((str(entry["name"]), str(note)) for entry in rows for note in entry.get("warnings", ()))
+    return [f"{_first_names(names)}: {note}" for note, names in found]
 
 
 def drifted(rows: Iterable[Mapping[str, Any]]) -> list[str]:

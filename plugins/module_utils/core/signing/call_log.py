@@ -40,12 +40,12 @@ class CallLog:
     def require_writable(self) -> None:
         """Make the file, which only its owner may read. Raises InvalidInput where that is not possible."""
         try:
-            os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
+            os.makedirs(os.path.dirname(self.path) or ".", mode=0o700, exist_ok=True)
             os.close(self._open())
         except OSError as error:
             raise InvalidInput(
                 f"The log of calls {self.path} cannot be written: {error.strerror or error}.",
-                "Give a place that can be written, or leave the log out: in playbooks it is beside the report.",
+                "Give a place that can be written, or leave the log out: in playbooks it is in the report's folder.",
             ) from error
 
     def sent(self, service: str, operation: str, region: str, table: str) -> SentCall:

@@ -105,7 +105,7 @@ def settings_to_come(table: str, source_table: str, options: SettingsOptions, pl
 
 
 def _planned(job: Job, plan: SettingsPlan) -> Job:
-    foreseen = _result(SettingsResult(left=plan.left, carried=plan.carried))
+    foreseen = _result(SettingsResult(left=plan.left, carried=plan.carried), plan)
     job = replace(job, request={**job.request, "plan": plan.to_dict()}, result=foreseen)
     return job if plan.changes else replace(job, state="not_needed", pending_reason="")
 
@@ -180,7 +180,7 @@ class SettingsKind(OwnWork):
             try:
                 seconds = next(steps)
             except StopIteration as end:
-                job = _ended(job, end.value)
+                job = _ended(job, end.value, plan)
                 break
             yield Pause(job, "time", seconds)
         if job.state == "completed":
@@ -255,9 +255,9 @@ def _settled(destination: Account, job: Job, record: Tracking | None) -> None:
     record.settled(there.table_id if there is not None else "", job.result)
 
 
-def _ended(job: Job, settings: SettingsResult) -> Job:
+def _ended(job: Job, settings: SettingsResult, plan: SettingsPlan) -> Job:
     """``job`` completed, or failed where AWS refused a setting."""
-    job = replace(job, state="completed", pending_reason="", result=_result(settings))
+    job = replace(job, state="completed", pending_reason="", result=_result(settings, plan))
     if not settings.failed:
         return job
     words = "; ".join(f"{entry.what}: {entry.reason}" for entry in settings.failed)
@@ -270,11 +270,12 @@ def _ended(job: Job, settings: SettingsResult) -> Job:
     )
 
 
-def _result(settings: SettingsResult) -> dict[str, Any]:
-    """What became of the settings, under the names that the verbs return."""
+def _result(settings: SettingsResult, plan: SettingsPlan) -> dict[str, Any]:
+    """What became of the settings, under the names that the verbs return, and the source's size for the report."""
     return {
         "changes": [change.to_dict() for change in settings.applied],
         "settings_carried": list(settings.carried),
         "settings_left": [entry.to_dict() for entry in (*settings.left, *settings.failed)],
         "settings_failed": [entry.to_dict() for entry in settings.failed],
+        "source_bytes": plan.source_bytes,
     }

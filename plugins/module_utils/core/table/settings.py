@@ -95,12 +95,14 @@ _UNREADABLE = DENIED | {"UnknownOperationException"}
 class SettingsPlan:
     """What ``apply_settings`` will do, what is not carried, and the names of the settings that are carried.
 
-    ``differences`` are those of both tables where they were asked for: for people, no part of what is done."""
+    ``differences`` are those of both tables where they were asked for: for people, no part of what is done.
+    ``source_bytes`` is the source's size by DescribeTable, up to six hours old (aws.md G); 0 where it has none yet."""
 
     changes: tuple[Change, ...] = ()
     left: tuple[NotCarried, ...] = ()
     carried: tuple[str, ...] = ()
     differences: tuple[Change, ...] = ()
+    source_bytes: int = 0
 
     def to_dict(self) -> Shape:
         """As JSON-safe data."""
@@ -108,6 +110,7 @@ class SettingsPlan:
             "changes": [change.to_dict() for change in self.changes],
             "left": [entry.to_dict() for entry in self.left],
             "carried": list(self.carried),
+            "source_bytes": self.source_bytes,
         }
 
     @classmethod
@@ -117,6 +120,7 @@ class SettingsPlan:
             tuple(Change(**change) for change in data["changes"]),
             tuple(NotCarried(**entry) for entry in data["left"]),
             tuple(data["carried"]),
+            source_bytes=int(data.get("source_bytes") or 0),
         )
 
 
@@ -217,7 +221,8 @@ def prepare_settings(
     Raises MissingTable, MissingKeyMapping, KeyNotUsable, DestinationExists, AccessDenied, CredentialsError,
     ServiceError.
     """
-    here, lost = settings_after(read_settings(source, TableDefinition.read(source, source_table)), options.transform)
+    read = TableDefinition.read(source, source_table)
+    here, lost = settings_after(read_settings(source, read), options.transform)
     definition = described or TableDefinition.read(destination, table)
     there = read_settings(destination, definition, None if compare else here)
     if here.get(EncryptionSetting.name):
@@ -225,7 +230,7 @@ def prepare_settings(
         key_map = resolve_key_map(destination, options.kms_key_map, source_table, encryption, source)
         options = replace(options, kms_key_map=key_map)
     plan = plan_settings(here, there, options)
-    plan = replace(plan, left=(*lost, *plan.left))
+    plan = replace(plan, left=(*lost, *plan.left), source_bytes=read.size_bytes)
     return replace(plan, differences=differences(here, there, plan.changes)) if compare else plan
 
 

@@ -34,10 +34,12 @@ SPEC: dict[str, Any] = {
     "tables": {"type": "list", "elements": "dict", "required": True},
     "part": {"type": "str", "choices": list(PARTS), "default": "migration"},
     "lines": {"type": "list", "elements": "str"},
+    "others": {"type": "list", "elements": "str", "default": []},
     "changes": {"type": "list", "elements": "str", "default": []},
     "dir": {"type": "path"},
     "plan": {"type": "str"},
     "iac": {"type": "list", "elements": "str", "choices": list(adoption.WAYS), "default": []},
+    "call_logs": {"type": "list", "elements": "str", "default": []},
     "places": {
         "type": "list",
         "elements": "dict",
@@ -86,6 +88,9 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         if said:
             progress(f"report: {'; '.join(said)}")
             result["lines"] = [*lines, f"report: {'; '.join(said)}"]
+    if logs := ", ".join(dict.fromkeys(params["call_logs"])):
+        progress(f"calls: {logs}")
+        result["lines"] = [*result["lines"], f"calls: {logs}"]
     handed = artifact(found, result["report"], result["copies"])
     # As set_stats hands it on, without a task of its own.
     stats = {"data": {"tableferry_report": handed}, "per_host": False, "aggregate": False}
@@ -98,7 +103,8 @@ def _found(params: Mapping[str, Any], former: Mapping[str, Any] | None = None) -
     written = WrittenBy(by, PARTS[part], datetime.now(UTC).isoformat(timespec="seconds"))
     if part == "migration":
         plan = _plan(params["plan"])
-        return document(with_plan(params["tables"], plan) if plan else params["tables"], written, former)
+        rows = with_plan(params["tables"], plan) if plan else params["tables"]
+        return document(rows, written, former, params["others"])
     return with_part(former, part, params["tables"], written)
 
 
@@ -120,8 +126,14 @@ def _adopted(params: Mapping[str, Any], found: Document) -> dict[str, str]:
         except (FerryError, sdk.BotoCoreError, sdk.ClientError) as error:
             made, told = {}, adoption.nothing(f"No files were made for a destination: {_known(error)}")
         files |= made
-        found["adoption"] += [told] if told["ways"] or told["left"] else []
+        if told["ways"] or told["left"]:
+            known = [each for each in found["adoption"] if not _same_place(each, told)]
+            found["adoption"] = [*known, told]
     return files
+
+
+def _same_place(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return bool(one["account_id"]) and all(one[name] == other[name] for name in ("account_id", "region"))
 
 
 def _plan(path: str | None) -> Mapping[str, Any] | None:

@@ -26,6 +26,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.report.documen
     with_part,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.report.left_to_do import grouped, left_to_do
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.markdown import markdown
 from ansible_collections.tableferry.aws.plugins.module_utils.core.report.page import page
 from ansible_collections.tableferry.aws.plugins.module_utils.core.report.planned import is_plan, with_plan
 from generate.sample_report import sample
@@ -82,6 +83,43 @@ def test_what_verify_found_goes_to_the_table_of_that_account() -> None:
         ("2", "migrated", False),
         ("3", "unknown", False),
     ]
+
+
+def test_tables_that_a_run_left_alone_stay_in_the_report_with_the_run_that_found_them() -> None:
+    first = document([moved("carts", "1" * 12), moved("orders", "1" * 12), moved("gone", "1" * 12)], BY)
+    first["adoption"] = [{"account_id": account * 12, "region": "eu-west-1"} for account in "12"]
+    later = WrittenBy("0123456789abcdef", "migrate", BY.at)
+    found = document([{**moved("orders", "1" * 12), "status": "failed"}], later, first, ["carts", "never"])
+    found = with_part(found, "comparison", [part("carts", "1" * 12), part("orders", "")], later)
+    assert [(each["name"], each["status"], each["run"]) for each in found["tables"]] == [
+        ("carts", "migrated", BY.run),
+        ("orders", "failed", later.run),
+    ]
+    assert [each["account_id"][:1] for each in found["adoption"]] == ["1"]
+    assert faults({**found, "adoption": []}) == []
+    last = document([moved("never", "1" * 12)], WrittenBy("f" * 16, "migrate", BY.at), found, ["carts", "orders"])
+    assert [each["run"] for each in last["tables"]] == [BY.run, "f" * 16, later.run]
+
+
+def test_a_workflow_is_handed_only_the_tables_of_its_run() -> None:
+    first = document([rows.row("orders", "s3", failure={"msg": "why"})], BY)
+    later = WrittenBy("0123456789abcdef", "migrate", BY.at)
+    found = document([moved("carts", "1")], later, first, ["orders"])
+    found["adoption"] = [{"account_id": "1", "region": "eu-west-1"}]
+    handed = artifact(found, "", [])
+    assert (handed["tables"], handed["statuses"], handed["failed"]) == (1, {"migrated": 1}, [])
+
+
+def test_a_table_of_whose_migration_nothing_is_known_is_last_unless_something_is_wrong() -> None:
+    former = document([moved("orders", "1"), rows.row("stopped", "s3", failure={"msg": "why"})], BY)
+    known = with_part(former, "comparison", [part("a", "1"), part("b", "1", result="differs")], BY)
+    text = markdown(known)
+    assert [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][2:] == [
+        "stopped", "b", "orders", "a",
+    ]  # fmt: skip
+    shown = page(known).partition("<tbody")[2]
+    places = [shown.index(f">{name}<") for name in ("stopped", "b", "orders", "a")]
+    assert places == sorted(places)
 
 
 def test_an_account_that_was_not_reached_is_taken_for_the_one_that_is_known() -> None:
@@ -151,6 +189,65 @@ def test_settings_that_were_left_are_left_to_do() -> None:
     )
 
 
+def test_nothing_is_left_to_do_twice() -> None:
+    """What no setting can carry is told with what every table leaves to do."""
+    never = ("event_source_mappings", "alarms", "iam_policies", "replicas")
+    left = [{"what": what, "reason": "do it"} for what in never]
+    assert [what for what in steps("migrated", {"stream"}, settings_left=left) if "setting" in what] == [
+        "setting replicas"
+    ]
+    kinesis = steps("migrated", {"kinesis_destination"}, settings_left=left)
+    assert "Kinesis" in kinesis and "event sources" not in kinesis and "setting event_source_mappings" not in kinesis
+    assert "setting event_source_mappings" in steps("migrated", set(), settings_left=left)
+    refused = [{"what": "kinesis_destination", "reason": "it is not in kinesis_map"}]
+    found = steps("migrated", {"kinesis_destination"}, settings_left=refused)
+    assert "Kinesis" not in found and "setting kinesis_destination" in found
+
+
+def cleaned(*left: tuple[str, str], result: str = "cleaned up") -> dict[str, Any]:
+    """What cleanup found about the table ``orders``."""
+    kept = [{"what": what, "reason": reason} for what, reason in left]
+    found = part("orders", "111111111111")
+    del found["comparison"]
+    return {**found, "cleanup": {"removed": 1, "kept": len(kept), "left": kept, "result": result, "message": ""}}
+
+
+def to_do_after(*cleanups: dict[str, Any]) -> dict[str, str]:
+    """What a table's report says is left to do after it was migrated and cleaned up."""
+    left = [{"what": "point_in_time_recovery", "reason": "it was turned on for the export only"}]
+    entry = {**moved("orders", "111111111111"), "settings_left": left}
+    found = document([{**entry, "to_do": left_to_do(entry, set(), NOW, ["Removed by cleanup."])}], BY)
+    for each in cleanups:
+        found = with_part(found, "cleanup", [each], BY)
+    assert faults(found) == []
+    return {step["what"]: step["text"] for step in found["tables"][0]["to_do"]}
+
+
+RECOVERY = ("point-in-time recovery of orders", "AWS charges for it until it is turned off")
+
+
+def test_after_a_cleanup_what_it_removed_is_not_left_to_do_and_what_it_kept_is() -> None:
+    assert to_do_after()["staging data"] == "Removed by cleanup."
+    assert {"staging data", "setting point_in_time_recovery"} <= to_do_after(cleaned(result="failed")).keys()
+    found = to_do_after(cleaned(("bucket b", "it does not exist"), RECOVERY))
+    assert list(found)[-3:] == ["backups", "point-in-time recovery", "old table"]
+    assert found["point-in-time recovery"] == "cleanup kept it: AWS charges for it until it is turned off."
+    assert "point-in-time recovery" not in to_do_after(cleaned(RECOVERY), cleaned())
+    points = to_do_after(cleaned(("recovery point arn:aws:backup in the source's vault v", "kept until 2026-12-06")))
+    assert "staging data" in points and not any("recovery point" in what for what in points)
+
+
+def test_a_later_run_keeps_what_a_cleanup_left_to_do() -> None:
+    claim = {"claim": {"kind": "claim", "state": "not_needed"}}
+    place = rows.TablePlace("orders", "111111111111", "eu-west-1")
+    entry = rows.row("orders", "s3", judgement={"status": "migrated"}, jobs=claim, way=rows.Way(place, place))
+    entry["to_do"] = left_to_do(entry, set(), NOW, ["Removed by cleanup."])
+    former = with_part(document([entry], BY), "cleanup", [cleaned(RECOVERY)], BY)
+    (table,) = document([entry], BY, former)["tables"]
+    assert [step["what"] for step in table["to_do"]][-2:] == ["point-in-time recovery", "old table"]
+    assert "staging data" not in {step["what"] for step in table["to_do"]}
+
+
 def test_a_table_that_was_stopped_has_its_next_step_and_a_copied_one_is_to_be_made() -> None:
     assert steps("failed", {"stream"}, next="Look at the log.") == {"this table": "Look at the log."}
     assert steps("refused", set()) == {}
@@ -184,7 +281,16 @@ def test_plan_and_outcome_stand_side_by_side() -> None:
     assert orders["cost"]["planned"] == {"currency": "USD", "low": 1.0, "high": 2.0}
     assert orders["cost"]["outcome"] == {"currency": "USD", "low": 1.5, "high": 3.0}
     text = page(found)
-    assert "by s3, 5m00s to 21m00s" in text and "planned 1.00 to 2.00 USD, 1.50 to 3.00 USD for the bytes" in text
+    assert "by s3, 5m00s to 21m00s" in text and "planned 1.00 to 2.00 USD, 1.50 to 3.00 USD for the size" in text
+
+
+def test_the_outcome_is_not_known_where_the_plan_or_the_run_knew_no_size() -> None:
+    """DynamoDB tells a new table's size hours later: nothing can be scaled by it."""
+    young = {**PLAN, "tables": [{**PLAN["tables"][0], "bytes": 0}]}
+    for entry, plan in (({**moved("orders", "1"), "bytes": 1500}, young), (moved("orders", "1"), PLAN)):
+        (row,) = with_plan([entry], plan)
+        assert row["cost"]["planned"] and row["cost"]["outcome"] is None
+        assert "not known: DynamoDB had not told the size" in page(document([row], BY))
 
 
 @pytest.mark.parametrize(

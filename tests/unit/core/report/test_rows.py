@@ -24,7 +24,11 @@ JUDGED = {
     "reason": "",
     "data_as_of": {"from": "2026-10-08T11:55:00+00:00", "to": "2026-10-08T11:55:00+00:00"},
 }
-SETTINGS = {"settings_carried": ["tags"], "settings_left": [{"what": "replicas", "reason": "never"}]}
+SETTINGS = {
+    "settings_carried": ["tags"],
+    "settings_left": [{"what": "replicas", "reason": "never"}],
+    "source_bytes": 240,
+}
 NOWHERE = {"table": "", "account_id": "", "region": "", "arn": ""}
 JOBS = {
     "export": {
@@ -53,7 +57,7 @@ def test_a_row_has_what_the_report_promises() -> None:
         "destination": NOWHERE,
         "items_source": 3,
         "items_destination": 3,
-        "bytes": 360,
+        "bytes": 240,
         "seconds": 270.5,
         "verified": "counts",
         "data_as_of": {"from": "2026-10-08T11:55:00+00:00", "to": "2026-10-08T11:55:00+00:00"},
@@ -163,6 +167,14 @@ def test_the_settings_of_the_source_are_known_from_what_was_carried_and_what_was
     earlier = {"result": {"evidence": {"settings": {"settings_carried": ["stream"]}}}}
     assert rows.settings_of_source({"settings": {"result": SETTINGS}}) == {"tags", "replicas"}
     assert rows.settings_of_source({"claim": earlier}) == {"stream"}
+
+
+def test_the_size_is_that_of_the_source_whatever_was_moved_and_unknown_where_dynamodb_does_not_tell_it() -> None:
+    earlier = {"claim": {"result": {"evidence": {"settings": {"source_bytes": 240}}}}}
+    assert rows.row("orders", "direct", judgement=JUDGED, jobs=earlier)["bytes"] == 240
+    young = {"settings": {"result": {**SETTINGS, "source_bytes": 0}}}
+    for jobs in (young, {}, {"direct": {"result": {"bytes": 1029}}}):
+        assert rows.row("orders", "direct", judgement=JUDGED, jobs=jobs)["bytes"] is None
 
 
 @pytest.mark.parametrize(("number", "text"), [(999, "999 B"), (1500, "1.5 kB"), (4_800_000_000_000, "4.8 TB")])

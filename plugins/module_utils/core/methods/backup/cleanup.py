@@ -13,7 +13,7 @@ from typing import Any
 
 from ...account import Account
 from ...aws_errors import NO_RESOURCE
-from ...change import Change, NotCarried
+from ...change import RECOVERY_POINT, Change, NotCarried
 from ...errors import StillRunning
 from ...jobs.entries import job_of_entry
 from ...jobs.job import Job
@@ -123,7 +123,7 @@ def plan_backup_cleanup(
         *(("source", vault, in_vault) for vault, in_vault in here.items()),
     ):
         for point in in_vault:
-            what = f"recovery point {point['RecoveryPointArn']} in the {side}'s vault {vault}"
+            what = f"{RECOVERY_POINT}{point['RecoveryPointArn']} in the {side}'s vault {vault}"
             if not options.remove_recovery_points:
                 left.append(NotCarried(what, f"kept{_until(point)}; AWS charges for it until then"))
                 continue
@@ -245,7 +245,7 @@ def _ours(account: Account, vault: str, table_arn: str, migration_id: str, known
 def _undeletable(source: Account, air_gapped: Iterable[str], table_arn: str, migration_id: str) -> list[NotCarried]:
     return [
         NotCarried(
-            f"recovery point {point['RecoveryPointArn']} in the air-gapped vault {vault}",
+            f"{RECOVERY_POINT}{point['RecoveryPointArn']} in the air-gapped vault {vault}",
             f"nobody can delete it before it expires{_until(point)}",
         )
         for vault in air_gapped
@@ -302,7 +302,7 @@ def apply_backup_cleanup(
         sleep(LOOK)
     left = [
         NotCarried(
-            f"recovery point {point.arn} in the {point.side}'s vault {point.vault}",
+            f"{RECOVERY_POINT}{point.arn} in the {point.side}'s vault {point.vault}",
             f"AWS accepted its deletion, but it is {status}: the role that made it must exist and be allowed to delete",
         )
         for point, status in open_points.items()

@@ -6,14 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from ...account import Account
 from ...errors import CountMismatch, FerryError, JobTimeout
 from ...items.carried import REPLICATION
 from ...jobs.job import Job, failure_of
 from ...judgement import Counts, Judgement, check_table, span
+from ...steps import transformed
 from .evidence import distinct_items
 
 
@@ -54,7 +52,7 @@ def judge_direct(
     if shortened := result.get("shortened"):
         items = f"{shortened} item{'' if shortened == 1 else 's'}"
         note = f"{note} Of {items} the attributes {REPLICATION}, were left out.".strip()
-    changed = _changed(job)
+    note = " ".join(filter(None, (note, *transformed.left_out(job))))
     return Judgement(
         "migrated",
         read,
@@ -63,25 +61,5 @@ def judge_direct(
         verified,
         note,
         data_as_of=data_as_of,
-        notes=(changed,) if changed else (),
+        notes=(transformed.note(job, read, result["items"]),) if "items_read" in result else (),
     )
-
-
-def _changed(job: Job) -> str:
-    """What became of the items that a transform did not let through, in words; "" without one."""
-    result = job.result
-    if "items_read" not in result:
-        return ""
-    steps = job.request.get("options", {}).get("transform", {}).get("steps", ())
-    words = [f"{result['added']} added by functions"] if result.get("added") else []
-    words += [f"{count} kept out by {_step(number, steps)}" for number, count in result.get("kept_out", {}).items()]
-    words += [f"{count} refused by {_step(number, steps)}" for number, count in result.get("refused", {}).items()]
-    if result.get("lost"):
-        words.append(f"{result['lost']} written over by others of the same key")
-    words.append(f"{result['items']} written")
-    return f"transformed: {result['items_read']} items read, {', '.join(words)}"
-
-
-def _step(number: str, steps: Sequence[Mapping[str, Any]]) -> str:
-    at = int(number)
-    return f"step {at} ({next(iter(steps[at - 1]))})" if 0 < at <= len(steps) else "the table, for key or size"

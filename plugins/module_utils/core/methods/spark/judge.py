@@ -6,9 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from ...account import Account
 from ...errors import CountMismatch, FerryError, JobTimeout
@@ -16,6 +15,7 @@ from ...imports.judge import judge_import
 from ...items.carried import REPLICATION
 from ...jobs.job import Job, failure_of
 from ...judgement import Counts, Judgement, JudgeOptions, check_table, instant, not_ended
+from ...steps import transformed
 
 
 def judge_spark(name: str, destination: Account, before: Sequence[Job], job: Job, *, verify: Counts) -> Judgement:
@@ -46,13 +46,14 @@ def judge_spark(name: str, destination: Account, before: Sequence[Job], job: Job
         failed = error.for_table(name)
         return Judgement("failed", read, counted, None, "none", failed.cause, failed, data_as_of)
     proven = verify == "counts" and read is not None and counted in (None, distinct)
-    notes = []
+    reasons = []
     if verify == "counts" and counted not in (None, distinct):
-        notes.append(f"{distinct} items were written, the destination has {counted}: was it written to?")
-    notes += _left_out(result)
+        reasons.append(f"{distinct} items were written, the destination has {counted}: was it written to?")
+    reasons += _left_out(job)
     verified: Counts = "counts" if proven else "none"
     shown = written if counted is None else counted
-    return Judgement("migrated", read, shown, None, verified, " ".join(notes), data_as_of=data_as_of)
+    reason = " ".join(reasons)
+    return Judgement("migrated", read, shown, None, verified, reason, data_as_of=data_as_of, notes=_notes(job))
 
 
 def judge_changed_import(
@@ -86,21 +87,30 @@ def judge_changed_import(
     changed = (job.request.get("export") or {}).get("changed") or {}
     if judged.failure is not None or not changed:
         return judged
-    notes = [*filter(None, [judged.reason]), *_left_out(changed["spark"])]
+    # What an earlier run has counted stands with what was imported; its steps are those of the job.
+    made = replace(before[-1] or job, result=changed["spark"])
     items = {name: changed[name] for name in ("items_source", "items_destination")}
-    return replace(judged, **items, reason=" ".join(notes))
+    return replace(
+        judged,
+        **items,
+        reason=" ".join(filter(None, [judged.reason, *_left_out(made)])),
+        notes=(*judged.notes, *_notes(made)),
+    )
 
 
-def _left_out(result: Mapping[str, Any]) -> list[str]:
-    """What of the items that a job has read is not in the table, by what it has counted."""
-    notes = []
-    if out := sum((result.get("kept_out") or {}).values()):
-        notes.append(f"{out} of {result.get('read')} items were kept out by a step.")
-    if left := sum((result.get("refused") or {}).values()):
-        notes.append(f"{left} items that a step could not take were left out.")
-    if lost := result.get("lost"):
-        notes.append(f"{lost} items were lost: others have their keys.")
-    if shortened := result.get("shortened"):
+def _notes(job: Job) -> tuple[str, ...]:
+    """What became of the items, where steps have changed them or kept some out; nothing without a transform."""
+    result = job.result
+    changed = any(result.get(name) for name in ("added", "kept_out", "refused", "lost"))
+    if "read" not in result or not (changed or (job.request.get("options") or {}).get("transform")):
+        return ()
+    return (transformed.note(job, result["read"], result["written"]),)
+
+
+def _left_out(job: Job) -> list[str]:
+    """What of the items that a ``job`` has read is not in the table, by what it has counted."""
+    told = transformed.left_out(job)
+    if shortened := job.result.get("shortened"):
         items = f"{shortened} item{'' if shortened == 1 else 's'}"
-        notes.append(f"Of {items} the attributes {REPLICATION}, were left out.")
-    return notes
+        told.append(f"Of {items} the attributes {REPLICATION}, were left out.")
+    return told

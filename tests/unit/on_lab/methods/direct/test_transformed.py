@@ -644,7 +644,8 @@ def test_items_that_a_step_cannot_take_fail_the_table_until_they_may_be_skipped(
         40,
         36,
     ), judged
-    assert "4 refused by step 1 (cast)" in judged.notes[0]
+    assert judged.notes == ("transformed: 40 items read, 4 refused by step 1 (cast), 36 written",)
+    assert judged.reason == "4 items were left out: 4 refused by step 1 (cast)."
     assert (record.state, dict(record.evidence["refused"])) == ("done", {"1": 4})
 
 

@@ -192,7 +192,7 @@ def test_items_change_on_the_way_and_a_run_that_failed_is_gone_on_with(
     judged = playbook.migrate("people", transform=transform)
     assert judged.failure is None
     assert (judged.items_source, judged.items_destination) == (30, 20)
-    assert "10 of 30 items were kept out" in judged.reason
+    assert judged.notes == ("transformed: 30 items read, 10 kept out by step 1 (keep_if), 20 written",)
     digest = hmac.new(b"salt", b"12@x", hashlib.sha256).hexdigest()
     item = {"id": {"S": "TENANT#12"}, "amount": {"N": "12"}, "mail": {"S": digest}}
     assert item in glue.items("destination", "people")

@@ -263,6 +263,22 @@ def test_keys_that_collide(glue: Glue, here: Here, tmp_path: Path, allowed: bool
     assert sorted(item["id"]["S"] for item in glue.items("destination", table)) == ["ax", "bx"]
 
 
+@pytest.mark.parametrize("end", ["import", "write"])
+def test_items_that_are_left_out_are_reported_by_step_and_kind(glue: Glue, here: Here, end: str) -> None:
+    """In the same words as by a direct copy."""
+    table = f"casts-{end}"
+    glue.table(table, [{"id": {"S": f"{number}"}, "n": {"S": "free" if number < 2 else "7"}} for number in range(6)])
+    transform = choices_of([{"set": {"seen": True}}, {"cast": {"n": "N"}}], errors="skip")
+    chosen: dict[str, Any] = {"transform": transform, **({"spark": BY_IMPORT} if end == "import" else {})}
+    playbook = Playbook(glue, 70 + len(end))
+    judged = playbook.migrate(table, **chosen)
+    assert judged.failure is None, judged.failure
+    assert judged.reason == "2 items were left out: 2 refused by step 2 (cast)."
+    assert judged.notes == ("transformed: 6 items read, 2 refused by step 2 (cast), 4 written",)
+    again = Playbook(glue, 80 + len(end)).migrate(table, **chosen)
+    assert "2 refused by step 2 (cast)" in again.reason and again.notes == judged.notes
+
+
 def test_steps_that_may_collide_are_looked_at_before_the_items_are_changed(glue: Glue, here: Here) -> None:
     glue.table("looked", of_people())
     transform = choices_of([{"replace": {"id": ["x", "y"]}}])
