@@ -61,5 +61,5 @@ def judge_direct(
         verified,
         note,
         data_as_of=data_as_of,
-        notes=(transformed.note(job, read, result["items"]),) if "items_read" in result else (),
+        notes=(transformed.note(job, result["items_read"], result["items"]),) if "items_read" in result else (),
     )
