@@ -1,4 +1,5 @@
 # make demo          migrates 20 tables between two accounts of the lab and prints the result
+# make lab           runs two accounts of the lab with some tables to move, and says how, until Ctrl-C
 # make test          runs every check (PYTHON=/path/to/python3 takes another Python)
 # make test-matrix   runs the main checks on the oldest and on the newest Ansible (15 minutes)
 # make setup         only installs their requirements into .venv
@@ -41,7 +42,7 @@ UNIT := tests/unit
 NOT_OF_ANSIBLE := tests/unit/lab tests/unit/on_lab/test_histories.py tests/unit/spark tests/unit/on_lab/spark tests/unit/on_lab/methods/spark tests/unit/on_lab/methods/test_merge.py tests/unit/on_lab/test_spark_job.py
 RUNS := $(sort $(wildcard tests/runs/test_*.py))
 
-.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines spark test-engines test-browser screenshots orphans histories fuzz bench bench-compare bench-peers bench-spark bench-fleet bench-check bench-plan artifact site package release generate permissions clean
+.PHONY: $(RUNS) help setup setup-newest demo lab test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines spark test-engines test-browser screenshots orphans histories fuzz bench bench-compare bench-peers bench-spark bench-fleet bench-check bench-plan artifact site package release generate permissions clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -68,6 +69,9 @@ artifact: setup
 demo: artifact
 	@$(BIN)/python -m lab.spark.fetch 3.5.6
 	@$(AS_INSTALLED) $(BIN)/python -m demo
+
+lab: artifact
+	@$(AS_INSTALLED) $(BIN)/python -m demo.playground
 
 # Whole runs mostly wait, so several checks go on side by side; what a check printed is shown when it has ended.
 JOBS ?= 3

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 DATA = Path(__file__).parent / "data"
+SAMPLES = ("ProductCatalog", "Forum", "Thread", "Reply")
 ORDERS = 20_000
 ITEM_LIMIT = 400 * 1024  # bytes of an item, names included (aws.md H)
 DAY = 24 * 3600
@@ -60,7 +61,7 @@ class DemoTable:
 def demo_tables(keys: Keys) -> list[DemoTable]:
     """All tables of the demo."""
     return [
-        *(sample(name) for name in ("ProductCatalog", "Forum", "Thread", "Reply")),
+        *map(sample, SAMPLES),
         DemoTable(
             "orders",
             on_demand(
