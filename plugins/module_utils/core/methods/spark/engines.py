@@ -28,7 +28,7 @@ GLUE_SERVICES, EMR_SERVICES = ("glue",), ("emr", "emr-serverless")  # their SDK 
 # Those with Python 3.11 or newer (spark.md 2, 3); later ones than AWS has now are left to AWS.
 _OF_GLUE = (re.compile(r"[5-9]\.[0-9]+|[1-9][0-9]+\.[0-9]+"), "5.0, 5.1 or 6.0")
 _OF_EMR = (
-    re.compile(r"emr-(?:[7-9]|[1-9][0-9]+)\.[0-9]+\.[0-9]+|emr-spark-[0-9]+\.[0-9]+(?:\.[0-9]+)?"),
+    re.compile(r"(?:emr-(?:[7-9]|[1-9][0-9]+)\.[0-9]+\.[0-9]+|emr-spark-[0-9]+\.[0-9]+(?:\.[0-9]+)?)(?:-[\w.-]+)?"),
     "a label such as emr-7.14.0 or emr-spark-8.1.0",
 )
 
