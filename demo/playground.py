@@ -14,10 +14,10 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from demo.run import by_keys
 from demo.seed import make_tables
 from demo.tables import SAMPLES, sample
 from lab.client import LabClient, spawn
@@ -50,19 +50,12 @@ def main(folder: Path) -> int:
 
 def write_inventory(lab: LabClient, folder: Path) -> Path:
     """The inventory of the tables, readable only by its owner: it has keys."""
-    variables = {f"ferry_{name}": side(lab, name) for name in SIDES}
+    variables = {f"ferry_{name}": by_keys(lab, name) for name in SIDES}
     group = {"vars": variables, "hosts": {name: {} for name in SAMPLES}}
     inventory = folder / "inventory.yml"
     inventory.touch(0o600)
     inventory.write_text(yaml.safe_dump({"dynamodb_tables": group}, sort_keys=False))
     return inventory
-
-
-def side(lab: LabClient, name: str) -> dict[str, Any]:
-    """How the inventory names an account of the lab."""
-    account = lab.landscape["accounts"][name]
-    keys = {key: account[key] for key in ("access_key", "secret_key")}
-    return {"region": lab.landscape["region"], "endpoint_url": lab.endpoint_url, **keys}
 
 
 def write_shell(folder: Path) -> Path:

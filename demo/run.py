@@ -116,7 +116,7 @@ def write_inventory(lab: LabClient, tables: Sequence[DemoTable]) -> Path:
         "vars": {
             "ferry_source": side(lab, "source"),
             "ferry_destination": side(lab, "destination"),
-            "ferry_management": manager(lab),
+            "ferry_management": by_keys(lab, "management"),  # cross-account backup is turned on there
             "ferry_report_dir": str((OUTPUT / "report").resolve()),
             "ferry_verify": "full",
             "ferry_checkpoint_dir": str((OUTPUT / "checkpoints").resolve()),
@@ -141,10 +141,10 @@ def side(lab: LabClient, name: str) -> dict[str, str]:
     }
 
 
-def manager(lab: LabClient) -> dict[str, str]:
-    """The organization's management account: cross-account backup is turned on there."""
-    account = lab.landscape["accounts"]["management"]
-    keys = {name: account[name] for name in ("access_key", "secret_key")}
+def by_keys(lab: LabClient, name: str) -> dict[str, str]:
+    """How the inventory names an account by the keys of its administrator."""
+    account = lab.landscape["accounts"][name]
+    keys = {key: account[key] for key in ("access_key", "secret_key")}
     return {**keys, "region": lab.landscape["region"], "endpoint_url": lab.endpoint_url}
 
 

@@ -22,7 +22,7 @@ from ..core.errors import InvalidInput
 from .accounts import Accounts
 from .outcome import outcome
 from .records import RecordTables
-from .spec import SHARED_OPTIONS, Parameters, Verb, account_option
+from .spec import SHARED_OPTIONS, Parameters, Verb, account_option, given
 
 THREADS = 8  # as many as the waiter has
 _TOGETHER = ("diff", "warnings")  # what the result of all tables has, instead of each
@@ -58,10 +58,10 @@ def run_many(verb: Verb, one: One, params: Parameters, check_mode: bool) -> dict
     validator = ArgumentSpecValidator(verb.spec, **verb.rules)
 
     def of_one(entry: Mapping[str, Any]) -> dict[str, Any]:
-        given = {**entry["options"], "source": _given(entry["source"]), "destination": _given(entry["destination"])}
+        wanted = {**entry["options"], **sides_of(entry)}
 
         def run(_params: dict[str, Any], check_mode: bool, _progress: Any) -> dict[str, Any]:
-            checked = validator.validate(given)
+            checked = validator.validate(wanted)
             if checked.error_messages:
                 raise InvalidInput("; ".join(checked.error_messages), "Correct this option.")
             return one(accounts, tables, {**checked.validated_parameters, **shared}, check_mode)
@@ -88,5 +88,6 @@ def run_many(verb: Verb, one: One, params: Parameters, check_mode: bool) -> dict
     }
 
 
-def _given(side: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in side.items() if value is not None}
+def sides_of(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The accounts of one of the ``tables``, each with the options that are set."""
+    return {side: given(entry[side], entry[side]) for side in ("source", "destination")}

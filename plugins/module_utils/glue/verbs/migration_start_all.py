@@ -22,9 +22,9 @@ from ...core.migration import kinds
 from ...core.record.merging import not_apart
 from ...core.record.parts import kept_apart
 from ..accounts import Accounts
-from ..many import SPEC, run_many
+from ..many import SPEC, run_many, sides_of
 from ..records import RecordTables
-from ..spec import SHARED_OPTIONS, Parameters, Progress, Verb, given
+from ..spec import SHARED_OPTIONS, Parameters, Progress, Verb
 from . import migration_start
 from .migration_start import options_of
 
@@ -63,8 +63,7 @@ def _not_apart(params: Parameters) -> Refusals:
     for entry in params["tables"]:
         if not entry["options"].get("merge"):
             continue
-        sides = {side: given(entry[side], entry[side]) for side in ("source", "destination")}
-        checked = validator.validate({**entry["options"], **sides})
+        checked = validator.validate({**entry["options"], **sides_of(entry)})
         if checked.error_messages or not checked.validated_parameters["merge"]:
             continue
         with suppress(FerryError, sdk.ClientError, sdk.BotoCoreError):

@@ -75,7 +75,8 @@ def running_run(
             or request.engine not in engines
         ):
             continue
-        found = _running(destination, bucket, job, request, float(values["asked_at"]))
+        plan = _plan(bucket, job, request)
+        found = _running(destination, bucket, job, request, plan, float(values["asked_at"])) if plan else None
         if found is not None:
             call = {"call": {"ClientToken": f"{_RUN} {request.run}"}, "source": about, _FOUND: found.to_dict()}
             return Job(_CREATE, route.destination_table, "running", request=call, migration_id=route.migration_id)
@@ -112,27 +113,27 @@ def running_alike(destination: Account, bucket: StagingBucket, plan: JobPlan, kn
             continue
         job = Job.from_dict(values)
         request = Request.from_dict(job.request["run"])
-        if request.run in known or not _does(bucket, job, plan.work):
+        own = _plan(bucket, job, request) if request.run not in known else None
+        if own is None or own.work != plan.work:
             continue
-        found = _running(destination, bucket, job, request, float(values["asked_at"]))
+        found = _running(destination, bucket, job, request, own, float(values["asked_at"]))
         if found is not None:
             return found
     return None
 
 
-def _does(bucket: StagingBucket, job: Job, work: str) -> bool:
+def _plan(bucket: StagingBucket, job: Job, request: Request) -> JobPlan | None:
+    """The plan of the run, None of one that has ended: its plan was removed."""
     try:
-        return JobPlan.from_json(bucket.read(job.request["plan"])).work == work
-    except StagingBucketUnusable:  # of a run that has ended: its plan was removed
-        return False
-
-
-def _running(destination: Account, bucket: StagingBucket, job: Job, request: Request, asked_at: float) -> Job | None:
-    engine = ENGINES[request.engine]
-    try:
-        plan = replace(JobPlan.from_json(bucket.read(job.request["plan"])), run=request.run)
-    except StagingBucketUnusable:  # a run that has ended: its plan was removed
+        return replace(JobPlan.from_json(bucket.read(job.request["plan"])), run=request.run)
+    except StagingBucketUnusable:
         return None
+
+
+def _running(
+    destination: Account, bucket: StagingBucket, job: Job, request: Request, plan: JobPlan, asked_at: float
+) -> Job | None:
+    engine = ENGINES[request.engine]
     try:
         since, started = datetime.fromtimestamp(asked_at, UTC), partial(started_run, bucket, plan)
         found = engine.find(destination, request, since, started)
