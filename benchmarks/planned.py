@@ -28,7 +28,7 @@ import yaml
 
 from benchmarks.fleet import FORKS, OUTPUT
 from benchmarks.process_tree import measure
-from demo.run import manager
+from demo.run import by_keys
 from demo.seed import make_tables
 from demo.tables import SPARK, DemoTable, index, numbered, on_demand, sample, thread_by_date
 from lab.client import LabClient, spawn
@@ -161,7 +161,7 @@ def _inventory(lab: LabClient, tables: Sequence[DemoTable]) -> Path:
     variables = {
         "ferry_source": _side(lab, "source"),
         "ferry_destination": _side(lab, "destination"),
-        "ferry_management": manager(lab),
+        "ferry_management": by_keys(lab, "management"),
         "ferry_report_dir": str((FOLDER / "report").resolve()),
         "ferry_checkpoint_dir": str((FOLDER / "checkpoints").resolve()),
     }
