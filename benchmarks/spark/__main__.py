@@ -74,7 +74,7 @@ class Bench:
         self.rounds = rounds
         self.scale = scale
         self.rows: list[Row] = []
-        self.environment = os.environ | KEYS | {"AWS_DEFAULT_REGION": REGION}
+        self.role = KEYS | {"AWS_DEFAULT_REGION": REGION}
 
     def export(self, items: int, files: int = FILES) -> Export:
         """An export of so many items, by the scale."""
@@ -104,7 +104,7 @@ class Bench:
 
     def ran(self, work: str, spark: Engine, job: Job, where: Servers, table: str, items: int) -> Row:
         """Run a job, which must write all items."""
-        ran = run_job(spark, job, self.folder, self.environment | {"AWS_ENDPOINT_URL_S3": where.s3_url})
+        ran = run_job(spark, job, self.folder, self.role | {"AWS_ENDPOINT_URL_S3": where.s3_url})
         written = where.tables.written(table)
         if ran.code or written != items:
             ended = f"{job.name} with Spark {spark.version} ended with {ran.code}, {written} of {items} items"
@@ -119,7 +119,7 @@ class Bench:
         command = client(who).command(
             "copy", Task(url, where.tables.source(1_000, items), url, destination), self.folder
         )
-        found = measure(command, self.environment, self.folder / "copy.log")
+        found = measure(command, os.environ | self.role, self.folder / "copy.log")
         if found.returncode or where.tables.written(destination) != items:
             sys.exit(f"{who} ended with {found.returncode}:\n{found.output[-2000:]}")
         cost = found.cpu_seconds / items * 1e6

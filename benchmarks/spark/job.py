@@ -69,8 +69,9 @@ def batch_writer(url: str, table: str, paths: str) -> Job:
     return Job("batch_writer", (str(PEERS / "batch_writer.py"), url, table, paths), boto3=True)
 
 
-def run_job(spark: Engine, job: Job, folder: Path, environment: Mapping[str, str]) -> Ran:
-    """Run ``job`` to its end and measure all of it."""
+def run_job(spark: Engine, job: Job, folder: Path, role: Mapping[str, str]) -> Ran:
+    """Run ``job`` to its end and measure all of it. Its processes have nothing in their environment but what an engine
+    gives them, and its ``role``."""
     reports = Path(tempfile.mkdtemp(dir=folder))
     with tempfile.TemporaryDirectory(dir=folder) as name:
         directory = Path(name)
@@ -79,10 +80,9 @@ def run_job(spark: Engine, job: Job, folder: Path, environment: Mapping[str, str
         command = spark.command(directory, MASTER, [*settings(conf), *job.arguments], archive)
         own = spark.environment(directory, spark.python, boto3=job.boto3)
         path = [str(Path(__file__).parent), *filter(None, [own.get("PYTHONPATH")])]  # the first has the daemon
-        variables = {**own, "PYTHONPATH": os.pathsep.join(path), REPORTS: str(reports)}
+        variables = {**role, **own, "PYTHONPATH": os.pathsep.join(path), REPORTS: str(reports)}
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.spark.tree", str(reports), "env", *_given(variables), *command],
-            env=dict(environment),
+            [sys.executable, "-m", "benchmarks.spark.tree", str(reports), "env", "-i", *_given(variables), *command],
             capture_output=True,
             text=True,
             check=False,

@@ -122,8 +122,13 @@ def _use_unpacked(archive: str) -> None:
 
 def use_libraries(unpacked: Path) -> None:
     """Put the libraries in ``unpacked`` on the path: those for this Python and machine before the image's own, which
-    may be older; what is pure after them, for images without it."""
+    may be older; what is pure after them, for images without it. The job's own modules come from there too: Python
+    keeps what it compiled of files, and compiles those in a zip anew in each process."""
     native = unpacked / "native" / f"cp{sys.version_info[0]}{sys.version_info[1]}-{platform.machine()}"
     if str(native) not in sys.path:
         sys.path.insert(0, str(native))
         sys.path.append(str(unpacked / "pure"))
+        room = sys.modules[__package__]
+        top, _dot, name = __package__.rpartition(".")
+        sys.modules[top].__path__.insert(0, str(unpacked / top))
+        room.__path__.insert(0, str(unpacked / top / name))

@@ -92,6 +92,25 @@ def test_the_code_runs_from_the_zip_without_ansible_and_an_sdk(package: Package,
     assert not {"ansible", "ansible_collections", "boto3", "botocore"} & set(loaded)
 
 
+def test_once_unpacked_the_code_comes_from_files_whose_compiled_form_stays(package: Package, tmp_path: Path) -> None:
+    path, unpacked = tmp_path / package.name, tmp_path / "unpacked"
+    path.write_bytes(package.content)
+    zipfile.ZipFile(path).extractall(unpacked)
+    code = (
+        "import pathlib\n"
+        "sys.dont_write_bytecode = False\n"
+        "from tableferry.spark import driver\n"
+        f"driver.use_libraries(pathlib.Path({str(unpacked)!r}))\n"
+        "from tableferry.spark import job\n"
+        "from tableferry.core.items import write\n"
+        "print(*(module.__file__ for module in (driver, job, write)), sep='\\n')"
+    )
+    names = ("spark/driver", "spark/job", "core/items/write")
+    zipped_one, *others = (f"tableferry/{name}.py" for name in names)
+    assert run(code, path).splitlines() == [f"{path}/{zipped_one}", *(f"{unpacked}/{other}" for other in others)]
+    assert list((unpacked / "tableferry/spark/__pycache__").glob("job.*.pyc"))
+
+
 def test_the_sdk_that_is_unpacked_signs_requests_to_s3_and_sts(package: Package, tmp_path: Path) -> None:
     zipfile.ZipFile(io.BytesIO(package.content)).extractall(tmp_path)
     code = (
