@@ -96,6 +96,7 @@ def with_method(
     begun = "" if record is None or record.is_untouched else of_source(record, source.table_arn(options.table)).method
     if begun:
         return replace(options, method=begun)
-    chooser = Chooser(methods, Surveyor(source, destination), usual())
+    # What stands under the name is the start's: here only the methods count.
+    chooser = Chooser(methods, Surveyor(source, destination, standing=lambda _name: False), usual())
     chosen = chooser.of(options, wishes_of(options, prepared=False, managed=False)).chosen
     return replace(options, method=default if chosen is None or chosen.forecast is None else chosen.forecast.method)
