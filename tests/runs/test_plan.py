@@ -189,3 +189,20 @@ def test_an_approved_plan_of_merged_and_split_tables_is_done_as_planned_and_once
         assert "changed=0" in again.output
         billed = ("ExportTableToPointInTime", "ImportTable", "BatchWriteItem", "CreateTable")
         assert [lab.count(call) for call in billed] == [0] * len(billed)
+
+
+def test_tables_with_different_approved_plans_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    """The plan of the first one counted for all, without a word."""
+    with spawn(scale=0.01) as lab:
+        migration = prepare(lab, tmp_path, ["orders", "users"])
+        inventory = yaml.safe_load(migration.inventory.read_text())
+        inventory["dynamodb_tables"]["hosts"] = {
+            "orders": {"ferry_plan": "one.json"},
+            "users": {"ferry_plan": "two.json"},
+        }
+        migration.inventory.write_text(yaml.safe_dump(inventory))
+        lab.clear_requests()
+        with migration.run("migrate") as refused:
+            assert refused.wait() == 2, refused.output[-4000:]
+        assert "they have different ones: one.json for orders; two.json for users" in refused.output
+        assert lab.calls() == []
