@@ -176,6 +176,7 @@ def test_an_approved_plan_of_merged_and_split_tables_is_done_as_planned_and_once
             table["host"]: "migrated" for table in data["tables"]
         }
         assert {row["plan"]["method"] for row in rows.values()} == {"direct", "s3"}
+        assert all(rows[host]["cost"]["outcome"] for host in ("globex", "orders"))  # of those that this run moved
         assert migration.started("export") == ["orders"]
         assert migration.started("import") == ["archive", "orders"]
         copies = client(lab, "dynamodb", "destination")

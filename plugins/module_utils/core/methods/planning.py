@@ -348,6 +348,7 @@ def _seen(placed: PlannedTable, facts: TableFacts, entry: ToPlan, choosing: Choo
         shape=shape_of(facts.definition),
         size=facts.size,
         items=facts.definition.item_count,
+        growth=choosing.growth,
     )
 
 
