@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-TEXT_GROWTH = 1.5  # DynamoDB JSON is longer than the items that AWS counts (aws.md B5); by how much differs
 GB = 1 << 30  # bytes; AWS bills by these
 
 

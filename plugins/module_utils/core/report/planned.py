@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..plan.amounts import GB
 from .row import MOVED, Row
 
+GB = 1 << 30  # bytes, as the plan counts them
 SCHEMA, VERSION = "tableferry-plan", 2
 _KEPT = ("state", "method", "why", "seconds", "cost", "wave", "bytes", "unconfirmed")
 

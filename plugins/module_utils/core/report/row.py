@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..plan.amounts import TEXT_GROWTH
 from ..steps.settings_job import KIND as SETTINGS
 
 Row = dict[str, Any]
 
 MOVED = ("migrated", "copied")  # the statuses of tables whose data is in the destination
 DRIFT = ("drift", "drift_applied")  # of a settings job's result: of finished tables only
+AS_TEXT = 1.5  # how much longer, at most, items are as text than AWS counts them, as plans take it too
 _JOB = ("kind", "state", "arn")
 
 
@@ -126,7 +126,7 @@ def size_about(judged: Mapping[str, Any], jobs: Mapping[str, Mapping[str, Any]])
     moved = billed or judged.get("bytes")
     if size_of_source(jobs) is not None or moved is None:
         return None
-    return [billed or round(moved / TEXT_GROWTH), int(moved)]
+    return [billed or round(moved / AS_TEXT), int(moved)]
 
 
 def _noted(jobs: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
