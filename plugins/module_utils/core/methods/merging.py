@@ -15,7 +15,7 @@ from ..account import Account
 from ..change import Change
 from ..errors import FerryError, InvalidInput
 from ..record.merging import not_apart, shown
-from ..record.parts import is_unwritten, kept_apart
+from ..record.parts import kept_apart
 from ..record.record import table_key
 from ..record.store import RecordStore
 from ..table.definition import TableDefinition
@@ -76,16 +76,11 @@ def _against_others(name: str, one: ToMerge, found: Sequence[ToMerge]) -> FerryE
     return None
 
 
-def begun_parts(store: RecordStore | None, destination: Account, table: str) -> frozenset[str]:
-    """The ARNs of the sources that have items in ``table``, or may have, as the record in ``store`` says: they stay as
-    they are, and others are held to them. None where the table does not stand: then all are brought anew. Raises
-    RecordDenied and what Account.explain gives."""
+def begun_parts(store: RecordStore | None, table: str) -> frozenset[str]:
+    """The ARNs of the sources of ``table`` that the record in ``store`` knows: they stay as they are, and new ones are
+    held to them. None where nothing was begun. Raises RecordDenied and what Account.explain gives."""
     record = store.read(table_key(table)) if store is not None else None
-    there = TableDefinition.find(destination, table) if record is not None and record.table_id else None
-    if record is None or there is None or there.table_id != record.table_id:
-        return frozenset()
-    under_way = () if is_unwritten(record) else (record.source.arn,)
-    return frozenset({*under_way, *(arn for arn, part in record.parts.items() if part.state == "filled")})
+    return frozenset() if record is None or record.is_untouched else frozenset(record.parts)
 
 
 def require_merging(method: Method, methods: Iterable[Method], options: MigrationOptions) -> None:

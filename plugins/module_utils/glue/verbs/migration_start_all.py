@@ -83,7 +83,7 @@ def _begun_parts(destination: Account, record_table: str, table: str) -> Collect
     """As ``begun_parts``; none where it cannot be read, which each source is refused for when it starts."""
     tables = RecordTables()
     try:
-        return begun_parts(tables.to_read(destination, record_table), destination, table)
+        return begun_parts(tables.to_read(destination, record_table), table)
     except (FerryError, sdk.ClientError, sdk.BotoCoreError):
         return ()
     finally:
