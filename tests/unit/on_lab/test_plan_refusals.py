@@ -150,3 +150,21 @@ def test_a_table_that_is_to_be_adopted_can_go(aws: Staged) -> None:
     Playbook(aws, 1).migrate()
     assert plan(aws, "orders", recorded=False)["orders"]["state"] == "cannot_go"
     assert plan(aws, "orders", recorded=False, adopt=True)["orders"]["state"] == "planned"
+
+
+def test_a_table_that_was_begun_by_other_steps_is_named(aws: Staged) -> None:
+    """The plan had it go on, and the start refused it."""
+    steps = [choices_of([PREFIXED]), choices_of([{"drop": ["a"]}])]
+    playbook = Playbook(aws, 1)
+    playbook.wait({"orders": playbook.start(method="direct", transform=steps[0])})  # all items are there, not judged
+    playbook.killed()
+    aws.advance(3600)
+    assert plan(aws, "orders", method="direct", transform=steps[0])["orders"]["state"] == "begun"
+    for changed in ({"transform": steps[1]}, {}, {"transform": steps[0], "method": "s3"}):
+        options: dict[str, Any] = {"method": "direct", **changed}
+        planned = plan(aws, "orders", **options)["orders"]
+        with pytest.raises(FerryError) as refused:
+            Playbook(aws, 2).start(**options)
+        assert planned["state"] == "cannot_go", options
+        (reason,) = planned["reasons"]
+        assert f"{reason['why']}. {reason['next_step']}" == f"{refused.value.cause} {refused.value.next_step}"

@@ -28,7 +28,7 @@ from ..record.parts import is_later_part, of_source
 from ..record.record import Record, table_key
 from ..record.store import RecordStore
 from ..steps.claiming import Choice, require_whole
-from ..steps.transforms import fingerprint_of
+from ..steps.transforms import fingerprint_of, require_same_transform
 from ..table.definition import TableDefinition
 from ..table.listing import table_names
 from ..table.merged import require_same_shape
@@ -215,9 +215,14 @@ def _planned(pairs: _Pairs, entry: ToPlan) -> _Found:
             if arn not in record.sources:
                 parts = own
             else:
+                choice = _choice(options, own, pairs.methods)
+                if choice.method in pairs.methods:
+                    going_on = replace(options, method=choice.method)
+                    require_transforming(pairs.methods[choice.method], pairs.methods.values(), going_on)
+                    require_merging(pairs.methods[choice.method], pairs.methods.values(), going_on)
                 if standing:
-                    require_whole(own, _choice(options, own, pairs.methods))
-                return _begun(pairs.chooser(source, destination), entry, placed, own)
+                    require_whole(own, choice)
+                return _begun(pairs.chooser(source, destination), entry, placed, own, standing=standing)
         chooser = pairs.chooser(source, destination)
         wishes = wishes_of(options, prepared=entry.prepared, managed=entry.managed)
         return _new(entry, placed, chooser.of(options, wishes), chooser.methods, parts)
@@ -330,13 +335,17 @@ def _choice(options: MigrationOptions, begun: Record, methods: Mapping[str, Meth
     )  # fmt: skip
 
 
-def _begun(chooser: Chooser, entry: ToPlan, placed: PlannedTable, record: Record) -> _Found:
-    """A table that an earlier run began: it stays with its method, whatever that costs."""
+def _begun(chooser: Chooser, entry: ToPlan, placed: PlannedTable, record: Record, *, standing: bool) -> _Found:
+    """A table that an earlier run began: it stays with its method, whatever that costs. Raises TableBroken for a copy
+    that is ``standing`` and has items of other steps."""
     wishes = wishes_of(entry.options, prepared=entry.prepared, managed=entry.managed)
     choosing = chooser.of(entry.options, wishes)
     begun = _with(placed, state="begun", method=record.method, why="an earlier run began it by this method")
     if choosing.survey.facts is None:
         return _Found(_with(begun, settings=settings_of(entry.options, None, entry.choices)))
+    definition, options = choosing.survey.facts.definition, entry.options
+    if standing and not options.replace_failed:
+        require_same_transform(record, fingerprint_of(options.transform, definition), options.table)
     return _Found(_seen(begun, choosing.survey.facts, entry, choosing))
 
 
