@@ -2,19 +2,36 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the command line may ask of our playbooks."""
+"""What concerns a run as a whole: what the command line may ask of our playbooks, and what all tables share."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from ansible import context
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.tableferry.aws.plugins.filter.tables import meant, same_text
+from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import BROKEN, HostVars
+
 COLLECTION = Path(__file__).resolve().parents[2]
+# Variables that playbooks read from one table for all of a run, with what one that is not set counts as.
+OF_A_RUN: Mapping[str, Any] = {
+    "ferry_plan": "",
+    "ferry_plan_path": "tableferry-plan.json",
+    "ferry_plan_permissions": True,
+    "ferry_plan_strict": False,
+    "ferry_prices": {},
+    "ferry_report_dir": "tableferry-report",
+    "ferry_iac": [],
+    "ferry_status_path": "",
+    "ferry_permissions_dir": "",
+}
+SHOWN = 60  # characters of a value: a plan may be handed on as a long text
 _NAME = re.compile(r"^ *- name: (?P<name>.+)$", re.MULTILINE)
 
 
@@ -33,6 +50,39 @@ def whole_run(hosts: str) -> str:
     return hosts
 
 
+def run_variables(hosts: Iterable[str], hostvars: HostVars) -> str:
+    """In which variables of the whole run the tables of ``hosts`` differ, with the hosts: one of them would count for
+    all, without a word; "" where they differ in none. One that cannot be read is left to ``inventory_problems``."""
+    hosts, found = list(hosts), []
+    for name, unset in OF_A_RUN.items():
+        values: dict[str, list[str]] = {}
+        shown: dict[str, str] = {}
+        for host in hosts:
+            try:
+                value = meant(hostvars[host], name)
+            except BROKEN:
+                continue
+            value = unset if value is None else value
+            values.setdefault(same_text(value), []).append(host)
+            shown.setdefault(same_text(value), str(value) if value not in ("", [], {}) else "none")
+        if len(values) > 1:
+            words = "; ".join(f"{_cut(shown[each])} for {_named(those)}" for each, those in values.items())
+            found.append(
+                f"{name} is one for all tables of a run, and they have different ones: {words}. Give all of them the"
+                f" same, as with -e {name}=VALUE, or run them apart with --limit."
+            )
+    return " ".join(found)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def _named(hosts: list[str]) -> str:
+    more = len(hosts) - 3
+    return ", ".join(hosts[:3]) + (f" and {more} more" if more > 0 else "")
+
+
 def _is_meant(start: str, name: str) -> bool:
     """Whether Ansible takes the task ``name`` for the one that ``start`` names, with the role or without it."""
     return any(start == each or fnmatch(each, start) for each in (name, start.rpartition(" : ")[0] + " : " + name))
@@ -49,4 +99,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., str]]:
         """The filters by name."""
-        return {"whole_run": whole_run}
+        return {"run_variables": run_variables, "whole_run": whole_run}

@@ -126,3 +126,84 @@ def test_a_switch_of_the_plan_that_is_neither_true_nor_false_is_refused_before_a
             assert not path.exists()
         with migration.run("right", playbook="tableferry.aws.plan", ferry_plan_strict="no") as planned:
             assert planned.wait() == 0, planned.output[-4000:]
+
+
+def test_an_approved_plan_of_merged_and_split_tables_is_done_as_planned_and_once(tmp_path: Path) -> None:
+    tenants = ("acme", "globex")
+    with spawn(scale=0.01) as lab:
+        migration = prepare(lab, tmp_path, [*tenants, "orders"])
+        inventory = yaml.safe_load(migration.inventory.read_text())
+        merged = {
+            "ferry_method": "direct", "ferry_destination_table": "tenants", "ferry_merge": True, "ferry_workers": 1,
+            "ferry_transform": [{"set": {"id": "TENANT#{{ inventory_hostname }}#{id}"}}],
+        }  # fmt: skip
+        split = {"ferry_table": "orders", "ferry_method": "s3"}
+        inventory["dynamodb_tables"]["hosts"] = {
+            **dict.fromkeys(tenants, merged),
+            "orders": split,
+            "archive": {**split, "ferry_destination_table": "archive"},
+        }
+        migration.inventory.write_text(yaml.safe_dump(inventory))
+        path = tmp_path / "plan.json"
+        with migration.run("plan", playbook="tableferry.aws.plan", ferry_plan_path=str(path)) as planned:
+            assert planned.wait() == 0, planned.output[-4000:]
+        data = json.loads(path.read_text())
+        assert {table["host"]: (table["state"], table["method"]) for table in data["tables"]} == {
+            "acme": ("planned", "direct"), "globex": ("planned", "direct"),
+            "orders": ("planned", "s3"), "archive": ("planned", "s3"),
+        }  # fmt: skip
+        # What has become of a merge since is refused with the difference, before anything starts.
+        lab.clear_requests()
+        for name, value, words in (
+            ("ferry_merge", False, "merge is False, not True"),
+            ("ferry_transform", [{"set": {"id": "OTHER#{id}"}}], "transform has other steps"),
+            ("ferry_destination_table", "elsewhere", "/elsewhere, not "),
+        ):
+            with migration.run(
+                "changed", "--limit", "acme,localhost", ferry_plan=str(path), **{name: value}
+            ) as changed:
+                assert changed.wait() == 2, changed.output[-6000:]
+            row = changed.rows()["acme"]
+            assert (row["status"], words in row["reason"]) == ("refused", True), row["reason"]
+        assert lab.mutating_calls() == []
+
+        with migration.run("first", "--limit", "acme,archive,localhost", ferry_plan=str(path)) as first:
+            assert first.wait() == 0, first.output[-6000:]
+        with migration.run("migrate", ferry_plan=str(path)) as migrated:
+            assert migrated.wait() == 0, migrated.output[-6000:]
+        rows = migrated.rows()
+        assert {host: row["status"] for host, row in rows.items()} == {
+            table["host"]: "migrated" for table in data["tables"]
+        }
+        assert {row["plan"]["method"] for row in rows.values()} == {"direct", "s3"}
+        assert all(rows[host]["cost"]["outcome"] for host in ("globex", "orders"))  # of those that this run moved
+        assert migration.started("export") == ["orders"]
+        assert migration.started("import") == ["archive", "orders"]
+        copies = client(lab, "dynamodb", "destination")
+        assert {name: copies.scan(TableName=name)["Count"] for name in ("tenants", "orders", "archive")} == {
+            "tenants": 6, "orders": 3, "archive": 3,
+        }  # fmt: skip
+
+        lab.clear_requests()
+        with migration.run("again", ferry_plan=str(path)) as again:
+            assert again.wait() == 0, again.output[-6000:]
+        assert "changed=0" in again.output
+        billed = ("ExportTableToPointInTime", "ImportTable", "BatchWriteItem", "CreateTable")
+        assert [lab.count(call) for call in billed] == [0] * len(billed)
+
+
+def test_tables_with_different_approved_plans_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    """The plan of the first one counted for all, without a word."""
+    with spawn(scale=0.01) as lab:
+        migration = prepare(lab, tmp_path, ["orders", "users"])
+        inventory = yaml.safe_load(migration.inventory.read_text())
+        inventory["dynamodb_tables"]["hosts"] = {
+            "orders": {"ferry_plan": "one.json"},
+            "users": {"ferry_plan": "two.json"},
+        }
+        migration.inventory.write_text(yaml.safe_dump(inventory))
+        lab.clear_requests()
+        with migration.run("migrate") as refused:
+            assert refused.wait() == 2, refused.output[-4000:]
+        assert "they have different ones: one.json for orders; two.json for users" in refused.output
+        assert lab.calls() == []

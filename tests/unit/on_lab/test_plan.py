@@ -75,6 +75,19 @@ def test_a_plan_changes_nothing_and_asks_little() -> None:
     assert aws.count("Scan") == 1  # of the records
 
 
+def test_a_plan_says_what_items_will_add_of_a_table_whose_size_is_not_told_yet() -> None:
+    aws = world({"orders": 7})
+    aws.add_table("young", 0)
+    data = plan(aws, "orders", "young", method="direct")
+    assert "growth" not in data["orders"]
+    # A write unit for each started KB, and for each item, and half a read unit for 4 KB: in dollars per million.
+    prices = {name: data["prices"]["figures"][name]["price"] for name in ("write_million", "read_million")}
+    kilobytes = (1 << 20) / 1e6  # million, of a GB
+    read, written = kilobytes / 8 * prices["read_million"], kilobytes * prices["write_million"]
+    assert data["young"]["growth"]["gb"] == pytest.approx([read + written] * 2, rel=1e-3)
+    assert data["young"]["growth"]["million_items"] == pytest.approx([prices["write_million"]] * 2, rel=1e-3)
+
+
 def test_an_export_that_serves_several_hosts_is_told() -> None:
     aws = world({"orders": 7, "users": 3})
     source, destination = aws.account("source"), aws.account("destination")

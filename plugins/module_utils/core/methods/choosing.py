@@ -12,6 +12,7 @@ from threading import Lock
 
 from ..account import Account
 from ..errors import FerryError
+from ..plan.amounts import GB, Span
 from ..plan.choice import Chosen, asked_for, choose
 from ..plan.facts import Between, TableFacts, Wishes
 from ..plan.forecast import Forecast
@@ -27,11 +28,13 @@ from .surveying import Survey, Surveyor, wishes_of
 @dataclass(frozen=True)
 class Choosing:
     """A table with what was found of it: the ``survey``, each method's forecast, and the choice; ``chosen`` is None
-    where the table could not be read."""
+    where the table could not be read. ``growth`` is what the table's items will add to the cost, a ``gb`` and a
+    ``million_items``, where DynamoDB has not told its size."""
 
     survey: Survey
     forecasts: tuple[Forecast, ...] = ()
     chosen: Chosen | None = None
+    growth: Mapping[str, Span] = field(default_factory=dict)
 
 
 @dataclass
@@ -54,13 +57,29 @@ class Chooser:
             # Tags are asked for only where they can stop a table: 10 calls a second are allowed.
             facts = replace(survey.facts, tags=self.surveyor.count_tags(survey.facts))
             survey, found = replace(survey, facts=facts), self._chosen(options.method, facts)
-        return Choosing(survey, *found)
+        return Choosing(survey, *found, self._growth(found[1].forecast, survey.facts))
 
     def _chosen(self, asked: str, facts: TableFacts) -> tuple[tuple[Forecast, ...], Chosen]:
         forecasts = tuple(
             method.forecast(facts, self.between(method, facts.wishes), self.prices) for method in self.methods.values()
         )
         return forecasts, choose(forecasts) if asked == AUTO else asked_for(asked, forecasts)
+
+    def _growth(self, planned: Forecast | None, facts: TableFacts | None) -> Mapping[str, Span]:
+        """By the forecasts of the planned method for a table of a GB, and of a million items: at least as if its
+        indexes had none of them, at most as if each had all."""
+        if planned is None or facts is None or facts.size or facts.definition.item_count:
+            return {}
+        method, between = self.methods[planned.method], self.between(self.methods[planned.method], facts.wishes)
+
+        def added(size: int, items: int) -> Span:
+            least, most = (
+                method.forecast(facts.grown(size, items, indexes=indexes), between, self.prices).cost
+                for indexes in (False, True)
+            )
+            return Span(max(0.0, least.low - planned.cost.low), max(0.0, most.high - planned.cost.high))
+
+        return {"gb": added(int(GB), 0), "million_items": added(0, 1_000_000)}
 
     def asked(self) -> tuple[Between, ...]:
         """What was found out about the accounts so far."""
@@ -96,6 +115,7 @@ def with_method(
     begun = "" if record is None or record.is_untouched else of_source(record, source.table_arn(options.table)).method
     if begun:
         return replace(options, method=begun)
-    chooser = Chooser(methods, Surveyor(source, destination), usual())
+    # What stands under the name is the start's: here only the methods count.
+    chooser = Chooser(methods, Surveyor(source, destination, standing=lambda _name: False), usual())
     chosen = chooser.of(options, wishes_of(options, prepared=False, managed=False)).chosen
     return replace(options, method=default if chosen is None or chosen.forecast is None else chosen.forecast.method)

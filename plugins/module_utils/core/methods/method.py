@@ -80,6 +80,10 @@ class Method(Protocol):
     resumes: ClassVar[bool]
     transforms: ClassVar[bool]
 
+    def require(self, definition: TableDefinition, options: MigrationOptions) -> None:
+        """Raises what a start refuses of the source table ``definition`` whatever AWS answers, for a plan. Makes no
+        call."""
+
     def start(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
     ) -> ItemJobs:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
 
@@ -22,23 +23,26 @@ from ..plan.held import held_options
 from ..plan.prices import Prices
 from ..plan.quotas import account_quotas
 from ..plan.warnings import warnings_of
-from ..record.merging import require_mergeable
-from ..record.parts import of_source
+from ..record.merging import require_heads, require_mergeable
+from ..record.parts import is_later_part, of_source
 from ..record.record import Record, table_key
 from ..record.store import RecordStore
 from ..steps.claiming import Choice, require_whole
-from ..steps.transforms import fingerprint_of
+from ..steps.transforms import fingerprint_of, require_same_transform
 from ..table.definition import TableDefinition
 from ..table.listing import table_names
-from ..table.transforming import require_transform
+from ..table.merged import require_same_shape
+from ..table.transforming import key_heads, made_shape, require_transform
 from .choosing import Chooser, Choosing
-from .merging import source_heads
-from .method import Method
+from .merging import ToMerge, refused_together, require_merging, source_heads, to_merge
+from .method import Method, naming_methods, require_transforming
 from .options import AUTO, MigrationOptions
 from .permitting import Moved, Policies, permissions_of
 from .surveying import TAKEN, RecoveryReads, Surveyor, place_of, reason_of, wishes_of
 
 THREADS = 8
+# Rules of forecasts by which a start refuses the method that the user names.
+REFUSED_BY_METHOD = ("transforms", "local secondary indexes", "indexes")
 
 
 @dataclass(frozen=True)
@@ -106,10 +110,11 @@ class _Pairs:
 
 @dataclass(frozen=True)
 class _Found:
-    """One planned table with what its quotas need."""
+    """One planned table with what its quotas need, and the source's definition where nobody has begun it."""
 
     table: PlannedTable
     facts: TableFacts | None = None
+    definition: TableDefinition | None = None
 
 
 def make_plan(
@@ -132,6 +137,7 @@ def make_plan(
                 progress(f"planned {at} of {len(entries)} tables")
     finally:
         pool.shutdown(cancel_futures=sys.exc_info()[0] is not None)
+    found = _going_together(entries, found)
     tables = tuple(each.table for each in found)
     quotas = tuple(_quotas(pairs, entries, found))
     between = [word for chooser in pairs.choosers.values() for each in chooser.asked() for word in each.warnings]
@@ -195,7 +201,7 @@ def _planned(pairs: _Pairs, entry: ToPlan) -> _Found:
         options.require_valid()
         record = pairs.record(entry.store, options.made_table)
         standing = options.made_table in pairs.standing(destination)
-        next_part = False
+        parts: Record | None = None
         if record is not None and not record.is_untouched:
             arn = source.table_arn(options.table)
             require_mergeable(
@@ -206,14 +212,20 @@ def _planned(pairs: _Pairs, entry: ToPlan) -> _Found:
                 settings = settings_of(options, None, entry.choices)
                 why = "an earlier run has finished it"
                 return _Found(_with(placed, state="done", method=own.method, why=why, settings=settings))
-            next_part = arn not in record.sources
-            if not next_part:
+            if arn not in record.sources:
+                parts = own
+            else:
+                choice = _choice(options, own, pairs.methods)
+                if choice.method in pairs.methods:
+                    going_on = replace(options, method=choice.method)
+                    require_transforming(pairs.methods[choice.method], pairs.methods.values(), going_on)
+                    require_merging(pairs.methods[choice.method], pairs.methods.values(), going_on)
                 if standing:
-                    require_whole(own, _choice(options, own, pairs.methods))
-                return _begun(pairs.chooser(source, destination), entry, placed, own)
+                    require_whole(own, choice)
+                return _begun(pairs.chooser(source, destination), entry, placed, own, standing=standing)
         chooser = pairs.chooser(source, destination)
         wishes = wishes_of(options, prepared=entry.prepared, managed=entry.managed)
-        return _new(entry, placed, chooser.of(options, wishes), chooser.methods, next_part=next_part)
+        return _new(entry, placed, chooser.of(options, wishes), chooser.methods, parts)
     except FerryError as error:
         return _Found(_stuck(blank, reason_of(error)))
     except (sdk.ClientError, sdk.BotoCoreError) as error:
@@ -221,33 +233,95 @@ def _planned(pairs: _Pairs, entry: ToPlan) -> _Found:
 
 
 def _new(
-    entry: ToPlan, placed: PlannedTable, choosing: Choosing, methods: Mapping[str, Method], *, next_part: bool
+    entry: ToPlan, placed: PlannedTable, choosing: Choosing, methods: Mapping[str, Method], parts: Record | None
 ) -> _Found:
-    """A table that nobody has begun, or the ``next_part`` of one that has items of other sources."""
-    survey, chosen = choosing.survey, choosing.chosen
+    """A table that nobody has begun, or the next of the ``parts`` of one that has items of other sources, a record."""
+    survey, chosen, options = choosing.survey, choosing.chosen, entry.options
     facts = survey.facts
-    reasons = [reason for reason in survey.reasons if not (next_part and reason.rule == TAKEN)]
+    reasons = [reason for reason in survey.reasons if parts is None or reason.rule != TAKEN]
     if facts is None or chosen is None:
         return _Found(_stuck(placed, *reasons))
     seen = _seen(placed, facts, entry, choosing)
-    if reasons:
-        return _Found(_stuck(seen, *reasons))
-    if chosen.forecast is None:
-        return _Found(_stuck(seen, *_reasons_of(seen, entry.options.method, chosen.why)))
-    if entry.options.transform is not None:
-        require_transform(entry.options.transform, facts.definition)
+    name = options.method if options.method != AUTO or chosen.forecast is None else chosen.forecast.method
+    if not reasons and name != AUTO:
+        reasons += _refusals(entry, methods[name], methods, seen, facts.definition, parts)
+    if chosen.forecast is None and not (reasons and options.method == AUTO):
+        known = {reason.rule for reason in reasons}
+        reasons += [each for each in _reasons_of(seen, options.method, chosen.why) if each.rule not in known]
+    if reasons or chosen.forecast is None:
+        return _Found(_stuck(seen, *reasons), definition=facts.definition)
     method = methods[chosen.forecast.method]
     made_plain = method.data_needs == "backed_up" or not method.local_secondary_indexes
-    return _Found(
-        _with(
-            seen,
-            state="planned",
-            method=method.name,
-            why=chosen.why,
-            warnings=tuple(warnings_of(facts, chosen.forecast, made_plain)),
-        ),
-        facts,
+    planned = _with(
+        seen,
+        state="planned",
+        method=method.name,
+        why=chosen.why,
+        warnings=tuple(warnings_of(facts, chosen.forecast, made_plain)),
     )
+    return _Found(planned, facts, facts.definition)
+
+
+def _refusals(
+    entry: ToPlan,
+    method: Method,
+    methods: Mapping[str, Method],
+    seen: PlannedTable,
+    definition: TableDefinition,
+    parts: Record | None,
+) -> Iterator[Reason]:
+    """Why the start by ``method`` refuses the table whatever AWS answers, in its words: the first reason. Where the
+    method's forecast says so too, it has that rule's name."""
+    options = entry.options
+    own = next((each.reasons for each in seen.forecasts if each.method == method.name), ())
+    rule = next((reason.rule for reason in own if reason.rule in REFUSED_BY_METHOD), "")
+    checks: tuple[tuple[str, Callable[[], object]], ...] = (
+        (rule, lambda: require_transforming(method, methods.values(), options)),
+        ("", lambda: require_merging(method, methods.values(), options)),
+        ("", lambda: _require_part(entry, definition, parts)),
+        (rule, lambda: method.require(definition, options)),
+        ("", lambda: require_transform(options.transform, definition) if options.transform is not None else None),
+    )
+    for named, check in checks:
+        try:
+            with naming_methods(methods):
+                check()
+        except FerryError as error:
+            reason = reason_of(error)
+            yield replace(reason, rule=named or reason.rule)
+            return
+
+
+def _require_part(entry: ToPlan, definition: TableDefinition, parts: Record | None) -> None:
+    """Raises what refuses a source that is to be merged as the first one, or into the table of the ``parts`` before
+    it."""
+    options = entry.options
+    if not options.merge or entry.destination is None:
+        return
+    if parts is None:
+        require_heads(key_heads(options.transform, definition), options.table)
+    elif is_later_part(parts):
+        there = TableDefinition.find(entry.destination, options.made_table)
+        if there is not None and there.table_id == parts.table_id:
+            whole = made_shape(definition, options.transform, options.leave_indexes)
+            require_same_shape(there, whole, options.table)
+
+
+def _going_together(entries: Sequence[ToPlan], found: Sequence[_Found]) -> list[_Found]:
+    """``found`` with sources of one table that do not go together as the start refuses them: all of them."""
+    sources: dict[int, ToMerge] = {}
+    for at, (entry, each) in enumerate(zip(entries, found, strict=True)):
+        if entry.options.merge and each.definition and entry.source is not None and entry.destination is not None:
+            with suppress(FerryError):  # which the table cannot go for already
+                sources[at] = to_merge(entry.source, entry.destination, entry.options, each.definition)
+    refused = refused_together(sources.values())
+    together = list(found)
+    for at, source in sources.items():
+        error = refused.get((source.source, source.into))
+        if error is not None:
+            table = found[at].table
+            together[at] = _Found(_stuck(table, reason_of(error), *table.reasons))
+    return together
 
 
 def _choice(options: MigrationOptions, begun: Record, methods: Mapping[str, Method]) -> Choice:
@@ -261,13 +335,17 @@ def _choice(options: MigrationOptions, begun: Record, methods: Mapping[str, Meth
     )  # fmt: skip
 
 
-def _begun(chooser: Chooser, entry: ToPlan, placed: PlannedTable, record: Record) -> _Found:
-    """A table that an earlier run began: it stays with its method, whatever that costs."""
+def _begun(chooser: Chooser, entry: ToPlan, placed: PlannedTable, record: Record, *, standing: bool) -> _Found:
+    """A table that an earlier run began: it stays with its method, whatever that costs. Raises TableBroken for a copy
+    that is ``standing`` and has items of other steps."""
     wishes = wishes_of(entry.options, prepared=entry.prepared, managed=entry.managed)
     choosing = chooser.of(entry.options, wishes)
     begun = _with(placed, state="begun", method=record.method, why="an earlier run began it by this method")
     if choosing.survey.facts is None:
         return _Found(_with(begun, settings=settings_of(entry.options, None, entry.choices)))
+    definition, options = choosing.survey.facts.definition, entry.options
+    if standing and not options.replace_failed:
+        require_same_transform(record, fingerprint_of(options.transform, definition), options.table)
     return _Found(_seen(begun, choosing.survey.facts, entry, choosing))
 
 
@@ -279,6 +357,7 @@ def _seen(placed: PlannedTable, facts: TableFacts, entry: ToPlan, choosing: Choo
         shape=shape_of(facts.definition),
         size=facts.size,
         items=facts.definition.item_count,
+        growth=choosing.growth,
     )
 
 

@@ -13,19 +13,20 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import sdk
 from ..account import Account
 from ..aws_errors import DENIED
-from ..errors import FerryError, InvalidInput
+from ..errors import FerryError, InvalidInput, StateUnknown
 from ..items.throttle import to_rate
 from ..plan.facts import Location, Reason, Sample, TableFacts, Wishes
+from ..steps.claiming import Choice, not_known
 from ..table.creation import check_indexes
 from ..table.definition import TableDefinition
 from ..table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
-from ..table.ownership import OWNERSHIP_TAG, read_tags
+from ..table.ownership import read_tags
 from ..table.quotas import check_quotas
 from ..table.refused_items import Keys
 from ..table.transforming import made_shape
@@ -149,27 +150,20 @@ class Surveyor:
                 if error.status != "refused":
                     raise
                 yield reason_of(error)
-        taken = self._taken(options.made_table)
-        if taken:
-            yield Reason(
-                TAKEN,
-                taken,
-                "Delete it, or set destination_table. A table of ours whose record is lost: set adopt.",
-            )
+        taken = self._taken(options)
+        if taken is not None and not (options.adopt and isinstance(taken, StateUnknown)):
+            yield replace(reason_of(taken), rule=TAKEN)
 
-    def _taken(self, name: str) -> str:
-        """What stands under the ``name`` in the destination and has no record; "" for nothing."""
-        if self.standing is not None and not self.standing(name):
-            return ""
-        there = TableDefinition.find(self.destination, name)
+    def _taken(self, options: MigrationOptions) -> FerryError | None:
+        """What the start refuses for a table that stands under the name in the destination and has no record; None
+        where there is none. Raises what Account.explain gives."""
+        if self.standing is not None and not self.standing(options.made_table):
+            return None
+        there = TableDefinition.find(self.destination, options.made_table)
         if there is None:
-            return ""
-        try:
-            ours = OWNERSHIP_TAG in read_tags(self.destination, there.arn)
-        except FerryError:
-            ours = False
-        words = "a table with our tags, but without a record" if ours else "a table that is not ours"
-        return f"{words} stands under the name {name} in the destination already"
+            return None
+        choice = Choice(options.table, options.made_table, options.migration_id, options.method, resumes=False)
+        return not_known(self.destination, choice, there, self.source.table_arn(options.table))
 
     def _check_key(self, definition: TableDefinition, options: MigrationOptions) -> None:
         """Raises MissingKeyMapping and KeyNotUsable for a key that the copy cannot have."""

@@ -57,6 +57,7 @@ class PlannedTable:
     shape: Mapping[str, Any] = field(default_factory=dict)
     size: int = 0
     items: int = 0
+    growth: Mapping[str, Span] = field(default_factory=dict)
 
     @property
     def method_chosen(self) -> str:
@@ -117,6 +118,7 @@ class PlannedTable:
             "parts": [part.to_dict() for part in forecast.parts] if forecast is not None else [],
             "cost": self.cost.to_list(),
             "costs": [line.to_dict() for line in forecast.costs] if forecast is not None else [],
+            **({"growth": {name: span.to_list() for name, span in self.growth.items()}} if self.growth else {}),
             "unconfirmed": list(forecast.unconfirmed) if forecast is not None else [],
             "wave": wave,
             "settings": dict(self.settings),

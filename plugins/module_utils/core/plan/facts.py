@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..table.definition import TableDefinition
@@ -114,6 +114,19 @@ class TableFacts:
         """Bytes of the table with its local secondary indexes, which DescribeTable counts apart."""
         indexes = self.definition.raw.get("LocalSecondaryIndexes", ())
         return self.definition.size_bytes + sum(int(index.get("IndexSizeBytes", 0)) for index in indexes)
+
+    def grown(self, size: int, items: int, *, indexes: bool) -> TableFacts:
+        """With so many bytes and items more, in the indexes too where these are to grow with the table."""
+        raw = dict(self.definition.raw)
+        raw["TableSizeBytes"] = self.definition.size_bytes + size
+        raw["ItemCount"] = self.definition.item_count + items
+        for kind in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes") if indexes else ():
+            raw[kind] = [
+                {**index, "IndexSizeBytes": index.get("IndexSizeBytes", 0) + size,
+                 "ItemCount": index.get("ItemCount", 0) + items}
+                for index in raw.get(kind) or ()
+            ]  # fmt: skip
+        return replace(self, definition=TableDefinition.from_dict(raw))
 
     @property
     def same_account(self) -> bool:

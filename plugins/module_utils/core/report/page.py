@@ -235,7 +235,7 @@ def _cost(entry: Mapping[str, Any]) -> str:
     words = {"planned": "planned {}", "outcome": "{} for the size that the table had when it was moved, an estimate"}
     told = [words[name].format(_money(value)) for name, value in cost.items() if value]
     if cost["planned"] and not cost["outcome"] and entry["status"] in MOVED:
-        told.append("what it came to is not known: DynamoDB had not told the size of the table yet")
+        told.append("what it came to is not known: neither DynamoDB nor the run has told the size of the table")
     return ", ".join(told)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from .row import MOVED, Row
 
+GB = 1 << 30  # bytes, as the plan counts them
 SCHEMA, VERSION = "tableferry-plan", 2
 _KEPT = ("state", "method", "why", "seconds", "cost", "wave", "bytes", "unconfirmed")
 
@@ -36,19 +37,37 @@ def _planned(row: Row, entry: Mapping[str, Any] | None, currency: str) -> Row:
     kept = {name: entry[name] for name in _KEPT if name in entry}
     kept["seconds"] = list(_span(entry.get("seconds")) or ())
     cost = _span(entry.get("cost"))
-    sides = {"planned": _money(cost, currency), "outcome": _money(_outcome(row, entry, cost), currency)}
+    outcome = None if cost is None or row["status"] not in MOVED else _outcome(row, entry, cost)
+    sides = {"planned": _money(cost, currency), "outcome": _money(outcome, currency)}
     return {**row, "plan": kept, "cost": sides}
 
 
-def _outcome(row: Row, entry: Mapping[str, Any], cost: tuple[float, float] | None) -> tuple[float, float] | None:
-    """The planned ``cost`` for the size that the table had instead of the planned one, both as DynamoDB tells it: an
-    estimate, no bill. None where one of them is not known."""
-    moved, expected = row.get("bytes"), entry.get("bytes")
-    known = isinstance(expected, (int, float)) and expected > 0
-    if cost is None or row["status"] not in MOVED or not moved or not known:
+def _outcome(row: Row, entry: Mapping[str, Any], cost: tuple[float, float]) -> tuple[float, float] | None:
+    """The planned ``cost`` for the size that the table had instead of the planned one: as DynamoDB tells it, else as
+    the run has found it. An estimate, no bill. None where nothing is known."""
+    told = row.get("bytes")
+    size = (float(told), float(told)) if told else _span(row.get("bytes_about"))
+    items = next((row[name] for name in ("items_source", "items_destination") if row.get(name) is not None), None)
+    expected, planned_items = (_positive(entry.get(name)) for name in ("bytes", "items"))
+    if size is not None and expected:
+        return cost[0] * size[0] / expected, cost[1] * size[1] / expected
+    if items is not None and planned_items:
+        return cost[0] * items / planned_items, cost[1] * items / planned_items
+    if items == 0:
+        return cost
+    growth = entry.get("growth") or {}
+    by_size, by_items = (_span(growth.get(name)) for name in ("gb", "million_items"))
+    if by_size is None or by_items is None or (size is None and items is None):
         return None
-    ratio = moved / float(str(expected))
-    return cost[0] * ratio, cost[1] * ratio
+    (least, most), millions = size or (0.0, 0.0), (items or 0) / 1e6
+    return (
+        cost[0] + max(by_size[0] * least / GB, by_items[0] * millions),
+        cost[1] + by_size[1] * most / GB + by_items[1] * millions,
+    )
+
+
+def _positive(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) and value > 0 else 0.0
 
 
 def _span(value: Any) -> tuple[float, float] | None:

@@ -17,6 +17,7 @@ Row = dict[str, Any]
 
 MOVED = ("migrated", "copied")  # the statuses of tables whose data is in the destination
 DRIFT = ("drift", "drift_applied")  # of a settings job's result: of finished tables only
+AS_TEXT = 1.5  # how much longer, at most, items are as text than AWS counts them, as plans take it too
 _JOB = ("kind", "state", "arn")
 
 
@@ -79,6 +80,7 @@ def row(
     settings = jobs.get(SETTINGS, {}).get("result", {})
     carried, left = (list(settings.get(part, ())) for part in ("settings_carried", "settings_left"))
     drift = {f"settings_{name.removeprefix('drift_')}": list(settings[name]) for name in DRIFT if name in settings}
+    about = size_about(judged, jobs)
     if failure is not None:
         status = "refused" if failure.get("ferry_status") == "refused" else "failed"
         reason = str(failure.get("msg") or "")
@@ -96,6 +98,7 @@ def row(
         "items_source": judged.get("items_source"),
         "items_destination": judged.get("items_destination"),
         "bytes": size_of_source(jobs),
+        **({"bytes_about": about} if about else {}),
         "seconds": seconds_of(jobs.values()),
         "verified": judged.get("verified", "none") if status == "migrated" else "none",
         "data_as_of": dict(judged.get("data_as_of") or {}),
@@ -113,6 +116,17 @@ def size_of_source(jobs: Mapping[str, Mapping[str, Any]]) -> int | None:
     """The source table's size in bytes as DynamoDB tells it (``TableSizeBytes``), when its settings were carried; None
     where DynamoDB has not told it yet. What a method moves is no measure of it: the items as JSON, or as a backup."""
     return next((int(result["source_bytes"]) for result in _noted(jobs) if result.get("source_bytes")), None)
+
+
+def size_about(judged: Mapping[str, Any], jobs: Mapping[str, Mapping[str, Any]]) -> list[int] | None:
+    """Between which sizes, in bytes, the items are that went, where DynamoDB has not told the table's yet: what its
+    export was billed for, or what the method moved, which is their text.
+    None where DynamoDB has told it, or the run does not know either."""
+    billed = next((int(result["billed_bytes"]) for result in _noted(jobs) if result.get("billed_bytes")), None)
+    moved = billed or judged.get("bytes")
+    if size_of_source(jobs) is not None or moved is None:
+        return None
+    return [billed or round(moved / AS_TEXT), int(moved)]
 
 
 def _noted(jobs: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:

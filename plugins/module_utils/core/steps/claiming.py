@@ -125,7 +125,7 @@ def look(
         if choice.heads is not None:
             merging.require_heads(choice.heads, choice.source_table)
         if there is not None and choice.find_fill(destination, there) is None:
-            raise _not_known(destination, choice, there, _source_arn(source, choice))
+            raise not_known(destination, choice, there, _source_arn(source, choice))
         return None, there, here
     words, mine = "", (choice.migration, _source_arn(source, choice))
     if record.run and (record.migration, record.source.arn) != mine:
@@ -312,7 +312,7 @@ def _prepared(
             return _deleted(record, destination, there)
         raise _broken(record.record, choice)
     if there is not None and not record.record.table_id and record.record.open_job(FILL) is None:
-        raise _not_known(destination, choice, there, source.arn)
+        raise not_known(destination, choice, there, source.arn)
     return record
 
 
@@ -442,7 +442,7 @@ def later(record: Tracking, early: NotYet) -> Later:
     return Later(seconds, early.cause.rstrip("."))
 
 
-def _not_known(
+def not_known(
     destination: Account, choice: Choice, there: TableDefinition, source_arn: str
 ) -> StateUnknown | DestinationExists:
     """The error for a table under the name that no record says that we made."""

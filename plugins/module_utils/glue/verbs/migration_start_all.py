@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -14,13 +14,13 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ...core import sdk
-from ...core.errors import FerryError, KeysNotApart
+from ...core.account import Account
+from ...core.errors import FerryError
 from ...core.jobs.job import Job
-from ...core.methods.merging import source_heads
+from ...core.methods.merging import ToMerge, begun_parts, refused_together, to_merge
 from ...core.methods.options import MigrationOptions
 from ...core.migration import kinds
-from ...core.record.merging import not_apart
-from ...core.record.parts import kept_apart
+from ...core.table.definition import TableDefinition
 from ..accounts import Accounts
 from ..many import SPEC, run_many, sides_of
 from ..records import RecordTables
@@ -31,7 +31,7 @@ from .migration_start import options_of
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """What migration_start does, for each of the tables. Their definitions, which are long, are left out."""
-    result = run_many(migration_start.VERB, partial(_start_one, _not_apart(params)), params, check_mode)
+    result = run_many(migration_start.VERB, partial(_start_one, _refused_together(params)), params, check_mode)
     begun = [table for table in result["tables"].values() if not table.get("failed")]
     for table in begun:
         del table["table"]
@@ -41,7 +41,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
 
 
 # Why a source is not merged: by its ARN, and that of the table.
-Refusals = Mapping[tuple[str, str], KeysNotApart]
+Refusals = Mapping[tuple[str, str], FerryError]
 
 
 def _start_one(
@@ -54,31 +54,40 @@ def _start_one(
     return migration_start.start_one(accounts, tables, params, check_mode)
 
 
-def _not_apart(params: Parameters) -> Refusals:
-    """Sources of one table whose keys are not provably apart: each is refused before anything of the others is written.
-    What is wrong with one of them besides is told when it starts."""
+def _refused_together(params: Parameters) -> Refusals:
+    """Sources that do not go together in one table: each is refused before anything of the others is written. Those
+    that were begun stay as they are. What is wrong with one of them besides is told when it starts."""
     accounts = Accounts({name: params[name] for name in SHARED_OPTIONS})
     validator = ArgumentSpecValidator(migration_start.SPEC, **migration_start.VERB.rules)
-    sources: dict[str, list[tuple[str, Mapping[str, str]]]] = {}
+    sources, places = list[ToMerge](), dict[str, tuple[Account, str, str]]()
     for entry in params["tables"]:
         if not entry["options"].get("merge"):
             continue
         checked = validator.validate({**entry["options"], **sides_of(entry)})
-        if checked.error_messages or not checked.validated_parameters["merge"]:
+        given = checked.validated_parameters
+        if checked.error_messages or not given["merge"]:
             continue
         with suppress(FerryError, sdk.ClientError, sdk.BotoCoreError):
-            options = options_of(checked.validated_parameters)
-            source, table = _place(accounts, checked.validated_parameters, options)
-            heads = source_heads(accounts.get("source", checked.validated_parameters["source"]), options)
-            if heads is not None:
-                sources.setdefault(table, []).append((source, heads))
-    return {
-        (one[0], table): not_apart(table.rpartition("/")[2], one, other)
-        for table, found in sources.items()
-        for one in found
-        for other in found
-        if one[0] != other[0] and not kept_apart(one[1], other[1])
-    }
+            options, destination = options_of(given), accounts.get("destination", given["destination"])
+            source = accounts.get("source", given["source"])
+            definition = TableDefinition.find(source, options.table)
+            if definition is not None:
+                sources.append(to_merge(source, destination, options, definition))
+                places[sources[-1].into] = (destination, given["record_table"], options.made_table)
+    together = refused_together(sources)
+    begun = {into: _begun_parts(*places[into]) for into in {into for _source, into in together}}
+    return refused_together(each for each in sources if each.source not in begun.get(each.into, ())) if begun else {}
+
+
+def _begun_parts(destination: Account, record_table: str, table: str) -> Collection[str]:
+    """As ``begun_parts``; none where it cannot be read, which each source is refused for when it starts."""
+    tables = RecordTables()
+    try:
+        return begun_parts(tables.to_read(destination, record_table), table)
+    except (FerryError, sdk.ClientError, sdk.BotoCoreError):
+        return ()
+    finally:
+        tables.leave()
 
 
 def _place(accounts: Accounts, params: Parameters, options: MigrationOptions) -> tuple[str, str]:

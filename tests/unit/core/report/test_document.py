@@ -284,13 +284,39 @@ def test_plan_and_outcome_stand_side_by_side() -> None:
     assert "by s3, 5m00s to 21m00s" in text and "planned 1.00 to 2.00 USD, 1.50 to 3.00 USD for the size" in text
 
 
-def test_the_outcome_is_not_known_where_the_plan_or_the_run_knew_no_size() -> None:
+YOUNG = {**PLAN["tables"][0], "bytes": 0, "items": 0, "growth": {"gb": [0.2, 1.0], "million_items": [0.0, 0.5]}}
+
+
+@pytest.mark.parametrize(
+    ("known", "planned", "outcome"),
+    [
+        # What the run found out counts where DynamoDB had told nothing.
+        ({"bytes_about": [500, 1000]}, PLAN["tables"][0], (0.5, 2.0)),
+        ({"bytes": 2000, "bytes_about": [1, 1]}, PLAN["tables"][0], (2.0, 4.0)),
+        ({"items_source": 30}, {**PLAN["tables"][0], "bytes": 0, "items": 10}, (3.0, 6.0)),
+        # What the plan did not know either is by its prices.
+        ({"bytes_about": [1 << 30, 2 << 30], "items_source": 4_000_000}, YOUNG, (1.2, 6.0)),
+        ({"bytes": 1 << 30, "items_source": 0}, YOUNG, (1.0, 2.0)),
+        ({"items_source": 2_000_000}, YOUNG, (1.0, 3.0)),
+        ({"items_source": 0}, {**YOUNG, "growth": {}}, (1.0, 2.0)),
+    ],
+)
+def test_the_outcome_is_by_what_is_known(
+    known: dict[str, Any], planned: dict[str, Any], outcome: tuple[float, float]
+) -> None:
+    unknown = dict.fromkeys(("items_source", "items_destination", "bytes"))
+    (row,) = with_plan([{**moved("orders", "1"), **unknown, **known}], {**PLAN, "tables": [planned]})
+    assert row["cost"]["outcome"] == {"currency": "USD", "low": outcome[0], "high": outcome[1]}
+    assert faults(document([row], BY)) == []
+
+
+def test_the_outcome_is_not_known_where_nothing_is() -> None:
     """DynamoDB tells a new table's size hours later: nothing can be scaled by it."""
-    young = {**PLAN, "tables": [{**PLAN["tables"][0], "bytes": 0}]}
-    for entry, plan in (({**moved("orders", "1"), "bytes": 1500}, young), (moved("orders", "1"), PLAN)):
-        (row,) = with_plan([entry], plan)
+    entry = {**moved("orders", "1"), **dict.fromkeys(("items_source", "items_destination", "bytes"))}
+    for planned in ({**PLAN["tables"][0], "bytes": 0}, PLAN["tables"][0], YOUNG):
+        (row,) = with_plan([entry], {**PLAN, "tables": [planned]})
         assert row["cost"]["planned"] and row["cost"]["outcome"] is None
-        assert "not known: DynamoDB had not told the size" in page(document([row], BY))
+        assert "not known: neither DynamoDB nor the run has told" in page(document([row], BY))
 
 
 @pytest.mark.parametrize(

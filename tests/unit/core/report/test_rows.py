@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -175,6 +176,25 @@ def test_the_size_is_that_of_the_source_whatever_was_moved_and_unknown_where_dyn
     young = {"settings": {"result": {**SETTINGS, "source_bytes": 0}}}
     for jobs in (young, {}, {"direct": {"result": {"bytes": 1029}}}):
         assert rows.row("orders", "direct", judgement=JUDGED, jobs=jobs)["bytes"] is None
+
+
+@pytest.mark.parametrize(
+    ("judged", "result", "about"),
+    [
+        ({"bytes": 300}, {}, [200, 300]),  # the items as text
+        ({"bytes": 300}, {"billed_bytes": 0}, [200, 300]),  # AWS bills a tiny table's export with nothing
+        ({"bytes": 300}, {"billed_bytes": 250}, [250, 250]),
+        ({"bytes": None}, {"billed_bytes": 250}, [250, 250]),
+        ({"bytes": None}, {}, None),
+        ({"bytes": 300}, {"source_bytes": 240}, None),
+    ],
+)
+def test_the_size_is_about_what_went_where_dynamodb_does_not_tell_it(
+    judged: dict[str, Any], result: dict[str, int], about: list[int] | None
+) -> None:
+    jobs = {"export": {"kind": "export", "result": result}}
+    row = rows.row("orders", "s3", judgement={**JUDGED, **judged}, jobs=jobs)
+    assert row.get("bytes_about") == about
 
 
 @pytest.mark.parametrize(("number", "text"), [(999, "999 B"), (1500, "1.5 kB"), (4_800_000_000_000, "4.8 TB")])

@@ -271,6 +271,9 @@ def test_a_plan_knows_the_parts_that_are_done_and_those_to_come(glue: Glue) -> N
     assert (planned("hooli")["state"], planned("hooli")["method"]) == ("planned", "direct")
     assert [each["rule"] for each in planned("hooli", transform=tenant("umbrella"))["reasons"]] == ["KeysNotApart"]
     assert [each["rule"] for each in planned("hooli", merge=False)["reasons"]] == ["Claimed"]
+    glue.table("tall", [], **on_demand(("id", "S"), ("at", "N")))
+    (reason,) = planned("tall", transform=tenant("tall"))["reasons"]
+    assert "was made for another source" in reason["why"] and "the key (id S there, id S, at N here)" in reason["why"]
     # As a start that leaves the method open does, whatever the part before it went by.
     begun = Playbook(glue, 3).begin("planned", "hooli", method="auto", writes_stopped=True)["hooli"]
     assert begun.method == "direct"

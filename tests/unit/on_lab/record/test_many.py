@@ -20,6 +20,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import (
     migration_judge_all,
     migration_start_all,
 )
+from demo.tables import on_demand
 from tests.unit.on_lab.conftest import BUCKET, Crossing
 from tests.unit.on_lab.record.test_verbs import run, sides
 
@@ -140,6 +141,78 @@ def test_sources_that_are_not_apart_are_all_refused_before_one_is_brought(crossi
     ends = f"-{check_mode}".lower()
     assert refused == {f"host-part{ends}": "KeysNotApart", f"host-longer{ends}": "KeysNotApart"}
     assert "id begins with 'T#a'" in result[f"host-longer{ends}"]["cause"]
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_sources_of_different_shapes_are_all_refused_before_one_is_brought(
+    crossing: Crossing, check_mode: bool
+) -> None:
+    """One was brought, and the other one refused because of it."""
+    by_n = {
+        "IndexName": "by-n", "KeySchema": [{"AttributeName": "n", "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+    }  # fmt: skip
+    indexed = on_demand(("id", "S"))
+    indexed["AttributeDefinitions"].append({"AttributeName": "n", "AttributeType": "N"})
+    shapes: dict[str, dict[str, dict[str, Any]]] = {
+        "names": {"by-id": {}, "by-sku": on_demand(("sku", "S"))},
+        "types": {"texts": on_demand(("id", "S"), ("at", "S")), "numbers": on_demand(("id", "S"), ("at", "N"))},
+        "indexes": {"plain": {}, "indexed": {**indexed, "GlobalSecondaryIndexes": [by_n]}},
+        "alike": {"one": {}, "two": {}},
+    }
+    tables = []
+    for into, sources in shapes.items():
+        for source, shape in sources.items():
+            crossing.table(f"{source}-{check_mode}", [], **shape)
+            key = "sku" if source == "by-sku" else "id"
+            chosen = {"merge": True, "transform": [{"set": {key: f"{source}#{{{key}}}"}}], "method": "direct"}
+            tables += entries(crossing, [f"{source}-{check_mode}"], **chosen, destination_table=f"{into}-{check_mode}")
+    result = run(migration_start_all, {"tables": tables}, check_mode=check_mode)["tables"]
+    words = {
+        host.removeprefix("host-").removesuffix(f"-{check_mode}"): table["cause"].partition("they differ in ")[2]
+        for host, table in result.items()
+        if table.get("failed")
+    }
+    arn = {name: crossing.source.table_arn(f"{name}-{check_mode}") for sources in shapes.values() for name in sources}
+    assert words == {
+        "by-id": f"the key (id S of by-id-{check_mode}, sku S of {arn['by-sku']}).",
+        "by-sku": f"the key (sku S of by-sku-{check_mode}, id S of {arn['by-id']}).",
+        "texts": f"the key (id S, at S of texts-{check_mode}, id S, at N of {arn['numbers']}).",
+        "numbers": f"the key (id S, at N of numbers-{check_mode}, id S, at S of {arn['texts']}).",
+        "plain": f"the index by-n, which plain-{check_mode} does not have.",
+        "indexed": f"the index by-n, which {arn['plain']} does not have.",
+    }
+
+
+def test_a_source_that_was_brought_is_left_as_it_is_by_one_that_is_not_apart_from_it(crossing: Crossing) -> None:
+    """Its row was refused, though nothing was to be done with it."""
+
+    def entry(source: str, head: str) -> dict[str, Any]:
+        steps = [{"set": {"id": f"{head}{{id}}"}}]
+        into = {"merge": True, "destination_table": "grown", "transform": steps, "method": "direct"}
+        return entries(crossing, [source], **into)[0]
+
+    for name in ("brought", "longer", "other"):
+        crossing.table(name)
+    old = entry("brought", "T#a")
+
+    def refused(check_mode: bool) -> tuple[dict[str, str], Any]:
+        tables = [old, entry("longer", "T#ab"), entry("other", "U#")]
+        result = run(migration_start_all, {"tables": tables}, check_mode=check_mode)["tables"]
+        found = {host: table["ferry_error"] for host, table in result.items() if table.get("failed")}
+        return found, result["host-brought"].get("job")
+
+    started = run(migration_start_all, {"tables": [old]})["tables"]["host-brought"]
+    assert refused(True)[0] == {"host-longer": "KeysNotApart"}  # begun, and nothing was written yet
+    places = {side: old[side] for side in ("source", "destination")}
+    jobs = [{**places, "name": "host", **{member: started[member] for member in ("job", "then", "record")}}]
+    ways = run(job_wait, {"jobs": jobs})["ways"]["host"]
+    options = {"name": "grown", "source_table": "brought", "jobs": ways, "record": started["record"]}
+    judged = run(migration_judge_all, {"tables": [{"name": "host", **places, "options": options}]})["tables"]["host"]
+    assert judged["status"] == "migrated"
+    for check_mode in (True, False):
+        found, job = refused(check_mode)
+        assert (found, job["state"]) == ({"host-longer": "KeysNotApart"}, "not_needed")
 
 
 def test_a_fault_of_ours_is_raised_once_the_others_have_ended(

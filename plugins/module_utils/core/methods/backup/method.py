@@ -57,6 +57,10 @@ class BackupMethod:
         "restore": RestoreKind,
     }
 
+    def require(self, definition: TableDefinition, options: MigrationOptions) -> None:
+        """Raises InvalidInput."""
+        _require_all_indexes(options)
+
     def start(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
     ) -> ItemJobs:
@@ -146,12 +150,7 @@ class BackupMethod:
 def _planned(
     source: Account, destination: Account, options: MigrationOptions, record: Tracking | None
 ) -> PlannedBackup:
-    if options.settings.without_indexes:
-        raise InvalidInput(
-            "A restore of AWS Backup creates all indexes, and leaves items out that their keys do not fit.",
-            "Leave indexes_after and leave_indexes out for this table.",
-            table=options.table,
-        )
+    _require_all_indexes(options)
     plan = plan_backup(
         source,
         destination,
@@ -189,3 +188,13 @@ def _as_it_will_be(job: Job) -> Job:
     if job.state == "running" and job.result.get("aws_state") == "COMPLETED":
         return replace(job, state="completed")
     return replace(job, state="planned", pending_reason="", arn="") if job.open else job
+
+
+def _require_all_indexes(options: MigrationOptions) -> None:
+    """Raises InvalidInput where an index is to come later or not at all."""
+    if options.settings.without_indexes:
+        raise InvalidInput(
+            "A restore of AWS Backup creates all indexes, and leaves items out that their keys do not fit.",
+            "Leave indexes_after and leave_indexes out for this table.",
+            table=options.table,
+        )

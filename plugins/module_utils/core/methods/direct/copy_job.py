@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from ...account import Account
 from ...change import Change
-from ...data_plane import count_items, item_table, item_tables
+from ...data_plane import ItemChoices, count_items, item_table, item_tables
 from ...destination import creation_call, make_table, require_ours, tags_there
 from ...errors import (
     CheckpointUnusable,
@@ -105,8 +105,7 @@ def plan_direct(
     )  # checks the names
     if destination.table_arn(name) == definition.arn:
         raise InvalidInput("Source and destination are the same table.", "Set destination_table.", table=options.table)
-    for option, capacity in (("read_rate", "ReadCapacityUnits"), ("write_rate", "WriteCapacityUnits")):
-        to_rate(option, getattr(options.items, option), int((definition.provisioned_throughput or {}).get(capacity, 0)))
+    require_rates(definition, options.items)
     check_indexes(definition, options.indexes_after, options.leave_indexes)
     if options.transform is not None:
         require_transform(options.transform, definition)
@@ -163,6 +162,12 @@ def plan_direct(
     reads = -(-definition.size_bytes // (READ_BYTES if options.items.consistent else 2 * READ_BYTES))
     items = {**items_to_write(definition, shape), "read_units_about": reads}
     return DirectPlan(job, [*changes, Change(f"items of {options.table}", None, items, "billed")], definition)
+
+
+def require_rates(definition: TableDefinition, items: ItemChoices) -> None:
+    """Raises InvalidInput for a rate that is none, or is a share of a capacity that the source table does not have."""
+    for option, capacity in (("read_rate", "ReadCapacityUnits"), ("write_rate", "WriteCapacityUnits")):
+        to_rate(option, getattr(items, option), int((definition.provisioned_throughput or {}).get(capacity, 0)))
 
 
 def _require_without(there: TableDefinition, options: DirectOptions) -> None:

@@ -31,7 +31,7 @@ from ...plan.prices import Prices
 from ...route import Route
 from ...steps.source_jobs import SourceJob
 from ...steps.standing import Filling
-from ...table.creation import check_indexes
+from ...table.creation import check_indexes, require_importable
 from ...table.definition import TableDefinition
 from ...table.quotas import check_quotas
 from ...table.replication import brought_along
@@ -55,6 +55,10 @@ class S3Method:
     loader: ClassVar[Loader | None] = ImportLoader()
     compares_export: ClassVar[bool] = False
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"export": ExportKind, "import": ImportKind}
+
+    def require(self, definition: TableDefinition, options: MigrationOptions) -> None:
+        """Raises LocalSecondaryIndexes."""
+        require_importable(definition)
 
     def start(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from ...account import Account
 from ...change import Change
 from ...destination import not_ours
-from ...errors import FerryError, LocalSecondaryIndexes
+from ...errors import FerryError
 from ...exports.export import ExportKind, ExportPlan, start_export
 from ...exports.loading import Loader, Place
 from ...imports.failures import explain_failure
@@ -30,7 +30,6 @@ from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...record.record import FILL, WRITE
 from ...route import Route
-from ...table.creation import require_importable
 from ...table.definition import TableDefinition
 from ...table.preview import as_imported
 from ..method import ItemJobs, Method
@@ -41,7 +40,16 @@ from .into_s3 import IntoS3Kind
 from .judge import judge_changed_import
 from .loader import SparkLoader
 from .look_job import LookKind
-from .method import EmrMethod, GlueMethod, SparkMethod, item_jobs, look_change, looks_of, planned
+from .method import (
+    EmrMethod,
+    GlueMethod,
+    SparkMethod,
+    item_jobs,
+    look_change,
+    looks_of,
+    planned,
+    require_importable_end,
+)
 from .planning import SparkOptions
 
 
@@ -53,11 +61,7 @@ class ObjectsLoader(SparkLoader):
 
     def require_loadable(self, definition: TableDefinition) -> None:
         """Raises LocalSecondaryIndexes."""
-        try:
-            require_importable(definition)
-        except LocalSecondaryIndexes as error:
-            cause = f"{error.cause} spark has end: import; with end: table the job can."
-            raise LocalSecondaryIndexes(cause, error.next_step, table=error.table) from error
+        require_importable_end(definition)
 
     def look(self, destination: Account, route: Route, record: Tracking | None) -> Place:
         """As for an import; ``running`` also while a Spark job reads the export."""

@@ -12,7 +12,7 @@ from typing import ClassVar
 from ...account import Account
 from ...change import Change
 from ...destination import creation_call
-from ...errors import InvalidInput
+from ...errors import InvalidInput, LocalSecondaryIndexes
 from ...exports.export import ExportKind, ExportPlan, plan_export, start_export
 from ...exports.keys import undescribed
 from ...exports.loading import Loader
@@ -31,7 +31,7 @@ from ...route import Route
 from ...steps.source_jobs import SourceJob
 from ...steps.standing import Filling
 from ...steps.transforms import fingerprint_of, holds_table, require_same_transform
-from ...table.creation import check_indexes
+from ...table.creation import check_indexes, require_importable
 from ...table.definition import TableDefinition
 from ...table.merged import require_same_shape
 from ...table.own_apis import Tags
@@ -74,6 +74,12 @@ class SparkMethod:
         "spark_look": LookKind,
         "spark_job": SparkKind,
     }
+
+    def require(self, definition: TableDefinition, options: MigrationOptions) -> None:
+        """Raises InvalidInput, and LocalSecondaryIndexes where the job is to end with an import."""
+        if self._options(options).choices.end == "import":
+            require_importable_end(definition)
+        _require_rate(definition, options)
 
     def start(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
@@ -251,11 +257,24 @@ def planned(
         whole = made_shape(definition, options.transform, options.leave_indexes)
         require_same_shape(TableDefinition.read(destination, options.made_table), whole, options.table)
     check_indexes(definition, options.indexes_after, options.leave_indexes)
-    capacity = int((definition.provisioned_throughput or {}).get("WriteCapacityUnits", 0))
-    to_rate("write_rate", options.items.write_rate, capacity)
+    _require_rate(definition, options)
     if plan.job.state != "not_needed":
         check_quotas(destination, definition, options.leave_indexes)
     return plan
+
+
+def require_importable_end(definition: TableDefinition) -> None:
+    """Raises LocalSecondaryIndexes for a table that the import at the end cannot create."""
+    try:
+        require_importable(definition)
+    except LocalSecondaryIndexes as error:
+        cause = f"{error.cause} spark has end: import; with end: table the job can."
+        raise LocalSecondaryIndexes(cause, error.next_step, table=error.table) from error
+
+
+def _require_rate(definition: TableDefinition, options: MigrationOptions) -> None:
+    capacity = int((definition.provisioned_throughput or {}).get("WriteCapacityUnits", 0))
+    to_rate("write_rate", options.items.write_rate, capacity)
 
 
 def _following(method: str, options: SparkOptions, kind: str = SparkKind.kind) -> Job:

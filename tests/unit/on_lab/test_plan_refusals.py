@@ -1,0 +1,170 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a start refuses whatever AWS answers, a plan names as what cannot go, in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import FerryError
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions, SparkChoices
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.planning import ToPlan, make_plan
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import METHODS
+from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.prices import usual
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
+from tests.unit.on_lab.recorded import Playbook, world
+from tests.unit.on_lab.staged import Staged
+from tests.unit.on_lab.test_plan import LOCAL, plan
+
+pytestmark = pytest.mark.usefixtures("at_once")
+INDEXED = {
+    "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("id", "mail")],
+    "GlobalSecondaryIndexes": [
+        {
+            "IndexName": "by_mail",
+            "KeySchema": [{"AttributeName": "mail", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+    ],
+}
+PREFIXED = {"set": {"id": "TENANT#a#{id}"}}
+# By options of the start, each with the table that they are for; values of ``transform`` are steps, or what choices_of
+# takes.
+REFUSED: Mapping[str, Mapping[str, Any]] = {
+    # the steps of a transform
+    "an unknown step": {"transform": [{"mask": ["a"]}]},
+    "an unknown option": {"transform": [{"hash": {"attributes": ["a"], "salt": "x"}}]},
+    "a path": {"transform": [{"drop": ["meta..x"]}]},
+    "a regular expression": {"transform": [{"replace": {"a": ["^(x", "y"]}}]},
+    "a condition": {"transform": [{"keep_if": "a = "}]},
+    "a salt that is not set": {"transform": [{"hash": {"attributes": ["a"], "salt_from": "env:TABLEFERRY_NOWHERE"}}]},
+    "no such function": {"transform": [{"python": {"function": "steps.py:absent", "attributes": "all"}}]},
+    "a key that is dropped": {"transform": [{"drop": ["id"]}]},
+    "a key that is possibly left unset": {"transform": [{"set": {"id": "{other}"}}]},
+    "a reserved name": {"transform": [{"set": {"aws:rep:x": "1"}}]},
+    "a type that no key has": {"transform": [{"cast": {"id": "BOOL"}}]},
+    "a name that nothing uses": {"transform": {"steps": [{"drop": ["a"]}], "names": {"#b": "b"}}},
+    "a key that items do not have": {
+        "transform": {"steps": [{"drop": ["a"]}], "destination_key": {"partition": {"user": "S"}}}
+    },
+    "steps by s3": {"method": "s3", "transform": [{"drop": ["a"]}]},
+    "steps by backup": {"method": "backup", "transform": [{"drop": ["a"]}]},
+    # the Spark job
+    "one worker": {"method": "glue", "spark": SparkChoices(workers=1)},
+    "an engine on Glue": {"method": "glue", "spark": SparkChoices(engine="cluster")},
+    "a cluster on Glue": {"method": "glue", "spark": SparkChoices(cluster_id="j-1")},
+    "a release of Glue": {"method": "glue", "spark": SparkChoices(release="4.0")},
+    "no engine of EMR": {"method": "emr", "spark": SparkChoices(engine="hadoop")},
+    "two places on EMR": {"method": "emr", "spark": SparkChoices(application_id="a", cluster_id="j-1")},
+    "a role for a cluster of its own": {
+        "method": "emr", "spark": SparkChoices(engine="cluster", role_arn="arn:aws:iam::222222222222:role/x")
+    },
+    "a release of EMR": {"method": "emr", "spark": SparkChoices(release="emr-6.15.0")},
+    "local indexes by an import": {"table": "local", "method": "glue", "spark": SparkChoices(end="import")},
+    "local indexes by s3": {"table": "local", "method": "s3"},
+    "indexes left by backup": {"method": "backup", "leave_indexes": ("by_mail",), "table": "indexed"},
+    # merges
+    "a merge by s3": {"method": "s3", "merge": True},
+    "a merge by an import": {
+        "method": "glue", "merge": True, "transform": [PREFIXED], "spark": SparkChoices(end="import")
+    },
+    "a merge without steps": {"method": "direct", "merge": True},
+    "a merge without a constant text": {"method": "direct", "merge": True, "transform": [{"drop": ["a"]}]},
+    # rates, indexes, methods, places
+    "no rate": {"method": "direct", "items": ItemChoices(write_rate="fast")},
+    "a percentage of nothing": {"method": "direct", "items": ItemChoices(write_rate="50%")},
+    "a percentage of nothing for Spark": {"method": "glue", "items": ItemChoices(write_rate="50%")},
+    "no number of workers": {"method": "direct", "items": ItemChoices(workers="many")},
+    "no sample": {"method": "direct", "verify": "sample", "items": ItemChoices(sample_items=0)},
+    "an index that is not there": {"method": "direct", "indexes_after": ("ghost",)},
+    "a table that is not there": {"table": "missing", "method": "direct"},
+    "a table that stands": {"table": "taken", "method": "direct"},
+}  # fmt: skip
+
+
+@pytest.fixture
+def aws() -> Staged:
+    found = world({"orders": 7, "taken": 1})
+    found.add_table("local", 0, **LOCAL)
+    found.add_table("indexed", 0, **INDEXED)
+    found.add_table("taken", 1, side="destination", recovery=False)
+    return found
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_plan_names_what_the_start_refuses(aws: Staged, tmp_path: Path, case: str) -> None:
+    options = dict(REFUSED[case])
+    table, given = options.pop("table", "orders"), options.pop("transform", None)
+    (tmp_path / "steps.py").write_text("")
+    if given is not None:
+        more = given if isinstance(given, dict) else {"steps": given}
+        options["transform"] = choices_of(**more, folders=[str(tmp_path)])
+    options = {"method": "direct", **options}
+    planned = plan(aws, table, **options)[table]
+    with pytest.raises(FerryError) as refused:
+        Playbook(aws, 2).start(table, **options)
+    assert planned["state"] == "cannot_go"
+    told = [f"{reason['why'].rstrip('.')}. {reason['next_step']}" for reason in planned["reasons"]]
+    assert told[0] == f"{refused.value.cause} {refused.value.next_step}"
+
+
+def test_sources_of_one_table_that_do_not_go_together_are_all_named(aws: Staged) -> None:
+    """The plan had them go, and the start refused all of them."""
+    aws.add_table("wide", 0, AttributeDefinitions=LOCAL["AttributeDefinitions"][:2], KeySchema=LOCAL["KeySchema"])
+    source, destination = aws.account("source"), aws.account("destination")
+    sources = {
+        "orders": ("together", "A#"),
+        "wide": ("together", "B#"),
+        "taken": ("other", "A#"),
+        "users": ("other", "A#1"),
+    }
+    aws.add_table("users", 1)
+    entries = [
+        ToPlan(
+            name, source, destination,
+            MigrationOptions(
+                name, destination_table=into, method="direct", merge=True,
+                transform=choices_of([{"set": {"id": f"{head}{{id}}"}}]),
+            ),
+        )
+        for name, (into, head) in sources.items()
+    ]  # fmt: skip
+    tables = {table["host"]: table for table in make_plan(METHODS, entries, usual()).to_dict()["tables"]}
+    assert {name: [reason["rule"] for reason in table["reasons"]] for name, table in tables.items()} == {
+        "orders": ["InvalidInput"], "wide": ["InvalidInput"], "taken": ["KeysNotApart"], "users": ["KeysNotApart"],
+    }  # fmt: skip
+    arn = source.table_arn("wide")
+    assert f"the key (id S of orders, id S, date S of {arn})" in tables["orders"]["why"]
+    assert {table["state"] for table in tables.values()} == {"cannot_go"}
+
+
+def test_a_table_that_is_to_be_adopted_can_go(aws: Staged) -> None:
+    """The plan told to set adopt, and could not go with it either."""
+    Playbook(aws, 1).migrate()
+    assert plan(aws, "orders", recorded=False)["orders"]["state"] == "cannot_go"
+    assert plan(aws, "orders", recorded=False, adopt=True)["orders"]["state"] == "planned"
+
+
+def test_a_table_that_was_begun_by_other_steps_is_named(aws: Staged) -> None:
+    """The plan had it go on, and the start refused it."""
+    steps = [choices_of([PREFIXED]), choices_of([{"drop": ["a"]}])]
+    playbook = Playbook(aws, 1)
+    playbook.wait({"orders": playbook.start(method="direct", transform=steps[0])})  # all items are there, not judged
+    playbook.killed()
+    aws.advance(3600)
+    assert plan(aws, "orders", method="direct", transform=steps[0])["orders"]["state"] == "begun"
+    for changed in ({"transform": steps[1]}, {}, {"transform": steps[0], "method": "s3"}):
+        options: dict[str, Any] = {"method": "direct", **changed}
+        planned = plan(aws, "orders", **options)["orders"]
+        with pytest.raises(FerryError) as refused:
+            Playbook(aws, 2).start(**options)
+        assert planned["state"] == "cannot_go", options
+        (reason,) = planned["reasons"]
+        assert f"{reason['why']}. {reason['next_step']}" == f"{refused.value.cause} {refused.value.next_step}"
