@@ -53,25 +53,25 @@ def whole_run(hosts: str) -> str:
 def run_variables(hosts: Iterable[str], hostvars: HostVars) -> str:
     """In which variables of the whole run the tables of ``hosts`` differ, with the hosts: one of them would count for
     all, without a word; "" where they differ in none. One that cannot be read is left to ``inventory_problems``."""
-    hosts, found = list(hosts), []
-    for name, unset in OF_A_RUN.items():
-        values: dict[str, list[str]] = {}
-        shown: dict[str, str] = {}
-        for host in hosts:
+    values: dict[str, dict[str, tuple[Any, list[str]]]] = {name: {} for name in OF_A_RUN}
+    for host in hosts:
+        variables = hostvars[host]  # which Ansible puts together each time
+        for name, unset in OF_A_RUN.items():
             try:
-                value = meant(hostvars[host], name)
+                value = meant(variables, name)
             except BROKEN:
                 continue
             value = unset if value is None else value
-            values.setdefault(same_text(value), []).append(host)
-            shown.setdefault(same_text(value), str(value) if value not in ("", [], {}) else "none")
-        if len(values) > 1:
-            words = "; ".join(f"{_cut(shown[each])} for {_named(those)}" for each, those in values.items())
-            found.append(
-                f"{name} is one for all tables of a run, and they have different ones: {words}. Give all of them the"
-                f" same, as with -e {name}=VALUE, or run them apart with --limit."
-            )
-    return " ".join(found)
+            values[name].setdefault(same_text(value), (value, []))[1].append(host)
+    return " ".join(_differing(name, list(those.values())) for name, those in values.items() if len(those) > 1)
+
+
+def _differing(name: str, values: Iterable[tuple[Any, list[str]]]) -> str:
+    words = "; ".join(f"{'none' if value in ('', [], {}) else _cut(str(value))} for {_named(hosts)}" for value, hosts in values)
+    return (
+        f"{name} is one for all tables of a run, and they have different ones: {words}. Give all of them the same, as"
+        f" with -e {name}=VALUE, or run them apart with --limit."
+    )
 
 
 def _cut(text: str) -> str:
