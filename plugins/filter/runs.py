@@ -67,7 +67,9 @@ def run_variables(hosts: Iterable[str], hostvars: HostVars) -> str:
 
 
 def _differing(name: str, values: Iterable[tuple[Any, list[str]]]) -> str:
-    words = "; ".join(f"{'none' if value in ('', [], {}) else _cut(str(value))} for {_named(hosts)}" for value, hosts in values)
+    words = "; ".join(
+        f"{'none' if value in ('', [], {}) else _cut(str(value))} for {_named(hosts)}" for value, hosts in values
+    )
     return (
         f"{name} is one for all tables of a run, and they have different ones: {words}. Give all of them the same, as"
         f" with -e {name}=VALUE, or run them apart with --limit."
