@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,30 @@ def test_a_run_with_a_limit_leaves_the_other_tables_in_the_report(migration: Mig
     assert (customers["status"], orders["status"]) == ("migrated", "migrated")
     assert customers["comparison"]["result"] == orders["comparison"]["result"] == "equal"
     assert len({customers["run"], orders["run"], found["run"]}) == 3
+
+
+def test_two_runs_at_once_of_different_inventories_are_both_in_one_report(migration: Migration, tmp_path: Path) -> None:
+    """The first one writes last, and knows nothing of the other's table."""
+    inventory = yaml.safe_load(migration.inventory.read_text())
+    both = {}
+    for name in TABLES:
+        both[name] = replace(migration, folder=tmp_path / name, tables=(name,))
+        both[name].folder.mkdir()
+        both[name].inventory.write_text(
+            yaml.safe_dump({"dynamodb_tables": {**inventory["dynamodb_tables"], "hosts": {name: {}}}})
+        )
+    folder = str(tmp_path / "kept")
+    fault = migration.hold_export("orders")
+    with both["orders"].run("first", ferry_report_dir=folder) as first:
+        first.until(lambda: migration.lab.held(fault))
+        with both["customers"].run("second", ferry_report_dir=folder) as second:
+            assert second.wait() == 0, second.output[-4000:]
+        migration.lab.release(fault)
+        assert first.wait() == 0, first.output[-4000:]
+    found = json.loads((tmp_path / "kept" / "report.json").read_text())
+    assert list(Draft202012Validator(SCHEMA).iter_errors(found)) == []
+    assert [(table["name"], table["status"]) for table in found["tables"]] == [(name, "migrated") for name in TABLES]
+    assert len({table["run"] for table in found["tables"]}) == 2
 
 
 def test_each_table_that_fails_takes_two_lines_of_a_large_run(migration: Migration) -> None:
