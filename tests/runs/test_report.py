@@ -107,8 +107,18 @@ def test_the_report_is_a_page_with_a_copy_in_the_bucket_and_verify_and_cleanup_w
     client(migration.lab, "dynamodb", "destination").delete_item(TableName="orders", Key={"id": {"S": "orders/0"}})
     with migration.run("verified", playbook="tableferry.aws.verify", **shown) as run:
         assert run.wait() == 2, run.output[-4000:]
+    run_of_verify = json.loads((folder / "report.json").read_text())["run"]
+    assert f"; s3://{BUCKET}/tableferry/reports/{run_of_verify}/" in run.output
+    copy = json.loads(
+        storage.get_object(Bucket=BUCKET, Key=f"tableferry/reports/{run_of_verify}/report.json")["Body"].read()
+    )
+    assert {table["name"]: table["comparison"]["result"] for table in copy["tables"]} == {
+        "customers": "equal",
+        "orders": "differs",
+    }
     with migration.run("cleaned", playbook="tableferry.aws.cleanup", **shown) as run:
         assert run.wait() == 0, run.output[-4000:]
+    assert f"; s3://{BUCKET}/tableferry/reports/" in run.output
     found = json.loads((folder / "report.json").read_text())
     assert list(Draft202012Validator(SCHEMA).iter_errors(found)) == []
     assert "staging data" not in {step["what"] for table in found["tables"] for step in table["to_do"]}
@@ -119,6 +129,14 @@ def test_the_report_is_a_page_with_a_copy_in_the_bucket_and_verify_and_cleanup_w
         "customers": ("migrated", "equal", "cleaned up"),
         "orders": ("migrated", "differs", "cleaned up"),
     }
+
+    for each in storage.list_objects_v2(Bucket=BUCKET)["Contents"]:
+        storage.delete_object(Bucket=BUCKET, Key=each["Key"])
+    storage.delete_bucket(Bucket=BUCKET)
+    with migration.run("without a bucket", playbook="tableferry.aws.cleanup", **shown) as run:
+        assert run.wait() == 0, run.output[-4000:]
+    (told,) = [line for line in run.output.splitlines() if line.startswith("report: ")]
+    assert told.endswith(f"; it is on this machine only: there is no bucket {BUCKET}.")
 
 
 def test_a_run_with_a_limit_leaves_the_other_tables_in_the_report(migration: Migration) -> None:
