@@ -193,6 +193,25 @@ def test_each_table_that_fails_takes_two_lines_of_a_large_run(migration: Migrati
     assert len(lines) - 2 * len(ghosts) <= MOST_LINES - 10, run.output
 
 
+def test_each_table_that_verify_or_cleanup_fails_takes_two_lines(migration: Migration) -> None:
+    """And each cause one, with all its tables."""
+    inventory = yaml.safe_load(migration.inventory.read_text())
+    ghosts = [f"ghost-{each:02d}" for each in range(20)]
+    inventory["dynamodb_tables"]["hosts"] |= {name: {} for name in ghosts}
+    migration.inventory.write_text(yaml.safe_dump(inventory))
+    with migration.run("moved", "--limit", ",".join(TABLES)) as run:
+        assert run.wait() == 0, run.output[-4000:]
+    migration.lab.add_fault(operation="s3.ListObjectsV2", kind="error", code="AccessDenied", status=403, times=-1)
+    for playbook, failed, cause in (("verify", ghosts, "has no such table"), ("cleanup", ghosts, "may not use the")):
+        with migration.run(playbook, playbook=f"tableferry.aws.{playbook}") as run:
+            assert run.wait() == 2, run.output[-4000:]
+        lines = run.output.splitlines()
+        named = [line.split()[0] for line in lines if failed[1] in line]
+        assert named[-2:] == ["fatal:", failed[1]] and named.count("fatal:") == 1, run.output
+        assert sum(line.startswith("[ERROR]") for line in lines) == 1, run.output
+        assert sum(cause in line for line in lines) == 1, run.output
+
+
 def test_a_former_name_of_a_variable_is_refused_with_the_new_one(migration: Migration) -> None:
     with migration.run("former", ferry_report_path="report.json") as run:
         assert run.wait() == 2, run.output[-4000:]

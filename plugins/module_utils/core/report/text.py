@@ -34,7 +34,11 @@ MOST_SPANS = 3  # of names of the tables to which the same happened
 EXPECTED = frozenset({"migrated", "copied", "planned"})
 STOPPED = frozenset({"failed", "refused"})
 REASON_WIDTH = 100  # characters of a reason in the text table; the report has all of it
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
+# In what texts differ that say the same, besides the name of a table in an ARN or a key: instants, and ids of requests.
+_INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"
+_REQUEST = "(request "
+_OWN = rf"{_INSTANT}|(?<={re.escape(_REQUEST)})[^()\s]+"
+_PLACE = "TABLE"  # stands for the names of several tables
 
 
 def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -116,20 +120,30 @@ def _causes(rows: Iterable[Mapping[str, Any]], most: int) -> list[str]:
 
 def _merged(told: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
     """What is ``told`` of tables, as name and text: each text once with the names, that of most tables first. Texts
-    that differ in nothing but instants are one, with the first and the last of these."""
-    found: dict[tuple[str, ...], tuple[list[str], list[list[str]]]] = {}
+    that differ in nothing but instants, ids of requests and the table's own name in an ARN or a key are one, with the
+    first and the last of the instants and one of the ids."""
+    found: dict[tuple[str, ...], list[tuple[str, str, list[str]]]] = {}
     for name, text in told:
-        names, instants = found.setdefault(tuple(_INSTANT.split(text)), ([], []))
-        names.append(name)
-        instants.append(_INSTANT.findall(text))
-    lines = [(_filled(parts, instants), names) for parts, (names, instants) in found.items()]
+        own = re.compile(rf"{_OWN}|(?<=/){re.escape(name)}(?![\w.-])")
+        pieces = [_PLACE if each == name else each for each in own.findall(text)]
+        found.setdefault(tuple(own.split(text)), []).append((name, text, pieces))
+    lines = [
+        (
+            alike[0][1] if len(alike) == 1 else _filled(parts, [own for *_told, own in alike]),
+            [each[0] for each in alike],
+        )
+        for parts, alike in found.items()
+    ]
     return sorted(lines, key=lambda line: -len(line[1]))
 
 
-def _filled(parts: Sequence[str], instants: Iterable[Sequence[str]]) -> str:
-    """The text of ``parts`` with the first and the last of the ``instants`` between each two of them."""
-    ends = [(min(each), max(each)) for each in zip(*instants, strict=True)]
-    between = [first if first == last else f"{first} to {last}" for first, last in ends]
+def _filled(parts: Sequence[str], own: Iterable[Sequence[str]]) -> str:
+    """The text of ``parts`` with what is between each two of them in one of the texts, or in the first and the last."""
+    ends = [(min(each), max(each)) for each in zip(*own, strict=True)]
+    between = [
+        first if first == last or part.endswith(_REQUEST) else f"{first} to {last}"
+        for part, (first, last) in zip(parts, ends, strict=False)
+    ]
     return "".join(part for pair in zip(parts, [*between, ""], strict=True) for part in pair)
 
 
@@ -215,7 +229,7 @@ def verified_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """
     lines = _outcomes(VERIFIED_COLUMNS, rows, "equal")
     special = [entry for entry in rows if entry["message"] and not entry["message"].endswith("all are equal.")]
-    return [*lines, *_messages(special), summary({"status": entry["result"]} for entry in rows)]
+    return [*lines, *_messages(special, rows), summary({"status": entry["result"]} for entry in rows)]
 
 
 def cleaned_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -231,7 +245,7 @@ def cleaned_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         *_outcomes(CLEANED_COLUMNS, rows, "cleaned up"),
         *_at_most("kept", kept, MOST_LINES),
-        *_messages([entry for entry in rows if entry["message"]]),
+        *_messages([entry for entry in rows if entry["message"]], rows),
         summary({"status": entry["result"]} for entry in rows),
     ]
 
@@ -243,9 +257,12 @@ def _outcomes(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], usual: 
     return [*(_aligned(columns, cells) if cells else []), *more]
 
 
-def _messages(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _messages(rows: Sequence[Mapping[str, Any]], run: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The messages of ``rows`` in full, each once with all its tables among those of the ``run``."""
+    whole = _Order(str(entry["name"]) for entry in run)
     pairs = [(str(entry["name"]), str(entry["message"])) for entry in rows]
-    lines = [f"{name}: {message.removeprefix(f'{name}: ')}" for name, message in pairs]
+    found = _merged((name, message.removeprefix(f"{name}: ")) for name, message in pairs)
+    lines = [f"{whole.named(names)}: {message}" for message, names in found]
     more = [f"and {len(lines) - MOST_LINES} more reasons"] if len(lines) > MOST_LINES else []
     return [*lines[:MOST_LINES], *more]
 
