@@ -94,12 +94,12 @@ def test_a_reason_of_many_tables_is_shown_in_full_once() -> None:
     assert sum(LONG in line for line in lines) == 1
 
 
-def test_reasons_without_room_keep_the_report_of_many_tables_short() -> None:
+def test_reasons_without_room_keep_the_report_of_many_tables_short(tmp_path: Path) -> None:
     change = {"what": "tags", "before": None, "after": "x"}
     values = {"warnings": ["n"], "settings_drift": [change], "settings_applied": [change]}
     rows = [row(each, "failed", reason="r", **values) for each in range(99)]
     rows += [row(99 + each, "planned", reason=f"{LONG}{each}") for each in range(99)]
-    _, lines = shown(rows)
+    _, lines = shown(rows, dir=str(tmp_path))
     assert len(lines) < 60 and "and 94 more reasons" in lines
 
 
@@ -130,16 +130,35 @@ def test_a_span_has_all_tables_between_its_ends() -> None:
     assert lines[0] == "59 tables (t0 to t2, t4 to t59) migrated by s3, verified counts"
 
 
-def test_each_cause_has_one_line_with_all_its_tables() -> None:
+def test_each_cause_has_one_line_with_all_its_tables(tmp_path: Path) -> None:
     gone, denied = "There is no such table. Check the name.", "Not allowed. Grant it."
     rows = [row(each, "failed", reason=f"table-{each:04d}: {gone if each % 2 else denied}") for each in range(60)]
-    _, lines = shown(rows)
+    _, lines = shown(rows, dir=str(tmp_path))
     assert [line.partition(" failed: ")[2] for line in lines[:2]] == [denied, gone]
     assert all(f"table-{each:04d}" in lines[each % 2] for each in range(60))
     rows = [row(each, "failed", reason=f"Cause {each}.") for each in range(60)]
-    _, lines = shown(rows)
+    _, lines = shown(rows, dir=str(tmp_path))
     assert lines[14] == "table-0014 failed: Cause 14."
     assert lines[15] == "for 45 more reasons, which the report has: 45 tables (table-0015 to table-0059)"
+
+
+def test_where_no_report_is_written_all_reasons_are_told() -> None:
+    refused = [row(each, "refused", reason=f"Cause {each // 2}.") for each in range(100)]
+    planned = [row(100 + each, "planned", reason=f"{LONG}{each}") for each in range(20)]
+    for check_mode, options in ((True, {"dir": "report"}), (False, {"dir": None})):
+        _, lines = shown(refused + planned, check_mode, **options)
+        assert all(any(line.endswith(f" refused: Cause {each}.") for line in lines) for each in range(50))
+        assert "2 tables (table-0098, table-0099) refused: Cause 49." in lines
+        assert all(any(line.endswith(f": {LONG}{each}") for line in lines) for each in range(20))
+
+
+def test_a_reason_that_begins_with_another_name_than_the_hosts_is_the_same_reason() -> None:
+    found = []
+    for each in range(60):
+        place = rows.TablePlace(f"shop_{each}", "", "").to_dict()
+        found.append(row(each, "refused", reason=f"shop_{each}: There is no such table.", source=place))
+    _, lines = shown(found)
+    assert lines[0] == "60 tables (table-0000 to table-0059) refused: There is no such table."
 
 
 def test_tables_that_ended_alike_at_other_times_have_one_line() -> None:
@@ -152,13 +171,13 @@ def test_tables_that_ended_alike_at_other_times_have_one_line() -> None:
     assert lines[1].startswith("note: table-0000") and lines[1].endswith(f", 52 more: {told}")
 
 
-def test_the_worst_of_1000_tables_is_shown_in_less_than_60_lines() -> None:
+def test_the_worst_of_1000_tables_is_shown_in_less_than_60_lines(tmp_path: Path) -> None:
     change = {"what": "tags", "before": None, "after": "x"}
     values = {"warnings": ["n"], "settings_drift": [change], "settings_applied": [change]}
     rows = [row(each, "failed", reason="r", **values) for each in range(500)]
     left = {"settings_left": [{"what": "a", "reason": str(each)} for each in range(99)]}
     rows += [row(500 + each, "planned", reason=str(each), **left) for each in range(500)]
-    _, lines = shown(rows)
+    _, lines = shown(rows, dir=str(tmp_path))
     assert len(lines) < 60 and "and 490 more groups" in lines
 
 

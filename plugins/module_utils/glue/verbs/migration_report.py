@@ -66,7 +66,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         return {"changed": False, "lines": [], "runs": _try(params["dir"])}
     rows, lines = params["tables"], params["lines"]
     if lines is None:
-        lines = [*params["changes"], *text.overview(rows, check_mode)]
+        lines = [*params["changes"], *text.overview(rows, check_mode, bool(params["dir"]))]
     for line in lines:
         progress(line)
     found = _found(params)
