@@ -76,7 +76,8 @@ def _verified(host: str, variables: Mapping[str, Any], problems: Mapping[str, st
     elif not found or found.get("skipped"):
         result, message = "not compared", ""
     elif has_failed(found, "clean"):
-        result, message = "failed", failure_note(found)["msg"]
+        result = "refused" if found.get("ferry_status") == "refused" else "failed"
+        message = failure_note(found)["msg"]
     elif found.get("equal"):
         result = "equal"
     elif found.get("clean"):

@@ -34,6 +34,7 @@ VERIFIED = {
     "repaired": compared(missing=1, equal=False, msg="repaired: 1 missing. Repaired: 1 put."),
     "differs": compared(missing=1, equal=False, clean=False, msg="differs: 1 missing."),
     "failed": {"verify_table_found": {"failed": False, "msg": "failed: Not there.", "ferry_error": "TableMissing"}},
+    "other": {"verify_table_found": {"msg": "other: Other steps.", "ferry_status": "refused"}},
     "wrong": {"verify_table_found": {"skipped": True, "changed": False}},
     "late": {},
 }
@@ -46,15 +47,16 @@ def test_a_comparison_has_a_row_for_each_table_and_its_words_once() -> None:
         "name", "level", "compared_with", "items_source", "items_destination", "missing", "different", "extra",
         "result",
     ]  # fmt: skip
-    assert [line.split()[0] for line in lines[2:8]] == list(VERIFIED)
-    results = [line.split("  ")[-1].strip() for line in lines[2:8]]
-    assert results == ["equal", "repaired", "differs", "failed", "refused", "not compared"]
-    assert lines[8:] == [
+    assert [line.split()[0] for line in lines[2:9]] == list(VERIFIED)
+    results = [line.split("  ")[-1].strip() for line in lines[2:9]]
+    assert results == ["equal", "repaired", "differs", "failed", "refused", "refused", "not compared"]
+    assert lines[9:] == [
         "repaired: 1 missing. Repaired: 1 put.",
         "differs: 1 missing.",
         "failed: Not there.",
+        "other: Other steps.",
         "wrong: ferry_workrs is no variable.",
-        "6 tables: 1 differs, 1 equal, 1 failed, 1 not compared, 1 refused, 1 repaired",
+        "7 tables: 1 differs, 1 equal, 1 failed, 1 not compared, 2 refused, 1 repaired",
     ]
 
 
@@ -68,7 +70,7 @@ def test_a_comparison_says_with_what_a_table_was_compared() -> None:
 
 
 def test_tables_that_differ_or_could_not_be_compared_fail() -> None:
-    assert list(verify_problems(VERIFIED, VERIFIED, PROBLEMS)) == ["differs", "failed", "wrong"]
+    assert list(verify_problems(VERIFIED, VERIFIED, PROBLEMS)) == ["differs", "failed", "other", "wrong"]
     for repair in ({"ferry_repair": "yes"}, {"verify_table_repair": "racing"}):
         differs = {"differs": {**VERIFIED["differs"], **repair}}
         assert verify_problems(differs, differs, {}, check_mode=True) == {}
