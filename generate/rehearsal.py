@@ -82,7 +82,7 @@ STEPS = (
     Step("verify"),
     Step("verify", ("-e", "ferry_repair=true", "-e", "ferry_delete_extra=true"), "repair"),
     # Once with a bucket that stays, where a copy of the report goes.
-    Step("cleanup", ("-e", "ferry_remove_bucket=false", "-e", "ferry_remove_record=false")),
+    Step("cleanup", ("-e", "ferry_remove_bucket=false")),
     Step("cleanup"),
 )
 
