@@ -18,7 +18,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.ready_policies import Document, parts, size
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.shared_policy import merged
 from generate.permissions import PHASES, pattern, policy, text
-from generate.rehearsal import BUCKET, ROOT, SIDES, STREAM, WAYS, rehearse_all
+from generate.rehearsal import BUCKET, ROOT, SIDES, STREAM, USER, WAYS, rehearse_all
 from lab.landscape import DESTINATION, REGION, SOURCE
 from lab.permission_log import Permission
 
@@ -28,6 +28,7 @@ ACCOUNTS: Mapping[str, str] = {SOURCE: "SOURCE", DESTINATION: "DESTINATION"}
 # What the places are in a rehearsal.
 PLACES: Mapping[str, str] = {
     "BUCKET": BUCKET,
+    "CALLER": USER,
     "DESTINATION": DESTINATION,
     "REGION": REGION,
     "SOURCE": SOURCE,
@@ -38,6 +39,7 @@ PLACES: Mapping[str, str] = {
 # As long as they may well be for a user: a name of a bucket has at most 63 characters, that of a table 255.
 LONG: Mapping[str, str] = {
     "BUCKET": "b" * 63,
+    "CALLER": "c" * 64,
     "DESTINATION": DESTINATION,
     "REGION": "ap-southeast-99",
     "SOURCE": SOURCE,

@@ -171,6 +171,13 @@ ALSO: Sequence[Also] = (
         conditions=(("iam:AWSServiceName", "elasticmapreduce.amazonaws.com"),),
     ),
     Also(
+        "iam:SimulatePrincipalPolicy",
+        ("iam:SimulatePrincipalPolicy",),
+        "The caller may be a role, which asks about itself (service authorization reference, IAM: user, role)",
+        "arn:aws:iam::ACCOUNT:role/CALLER",
+        on=":user/CALLER",
+    ),
+    Also(
         "dynamodb:PutItem",
         ("dynamodb:UpdateItem",),
         "Runs renew their lease, and a short one ends before that",

@@ -81,6 +81,8 @@ STEPS = (
     Step("status"),
     Step("verify"),
     Step("verify", ("-e", "ferry_repair=true", "-e", "ferry_delete_extra=true"), "repair"),
+    # Once with a bucket that stays, where a copy of the report goes.
+    Step("cleanup", ("-e", "ferry_remove_bucket=false")),
     Step("cleanup"),
 )
 
@@ -128,8 +130,6 @@ class Scene:
             "ferry_remove_record": True,
             "ferry_remove_bucket": True,
             "ferry_safe_mode": False,
-            # Asking IAM what a caller may is a permission of its own, and nobody needs it for a migration.
-            "ferry_plan_permissions": False,
         }
         return {**sides, **files, **choices, **more}
 

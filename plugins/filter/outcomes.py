@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible_collections.tableferry.aws.plugins.filter.report import VERIFIED, Ways, repairs_of
-from ansible_collections.tableferry.aws.plugins.filter.tables import CLEANED
+from ansible_collections.tableferry.aws.plugins.filter.report import VERIFIED, Ways, failure_note, repairs_of
+from ansible_collections.tableferry.aws.plugins.filter.tables import CLEANED, has_failed
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, read_if_sound
 
 FAILURE = "cleanup_table_failure"  # what the role cleanup_table notes
@@ -58,10 +58,10 @@ def _part(host: str, name: str, row: Mapping[str, Any], way: Any) -> dict[str, A
 def verify_problems(
     hosts: Iterable[str], hostvars: HostVars, problems: Mapping[str, str], check_mode: bool = False
 ) -> dict[str, str]:
-    """Why tables fail, by host: those with wrong variables, and those that differ and were not repaired. A table that
-    could not be compared has failed already. ``problems`` is of ``inventory_problems``."""
+    """Why tables fail, by host: those with wrong variables, those that could not be compared, and those that differ and
+    were not repaired. ``problems`` is of ``inventory_problems``."""
     rows = [_verified(host, hostvars[host], problems, check_mode) for host in hosts]
-    return {row["name"]: row["message"] for row in rows if row["result"] in ("differs", "refused")}
+    return {row["name"]: row["message"] for row in rows if row["result"] in ("differs", "failed", "refused")}
 
 
 def _verified(host: str, variables: Mapping[str, Any], problems: Mapping[str, str], check_mode: bool) -> dict[str, Any]:
@@ -75,8 +75,9 @@ def _verified(host: str, variables: Mapping[str, Any], problems: Mapping[str, st
         result, message = "refused", problems[host]
     elif not found or found.get("skipped"):
         result, message = "not compared", ""
-    elif found.get("failed"):
-        result = "failed"
+    elif has_failed(found, "clean"):
+        result = "refused" if found.get("ferry_status") == "refused" else "failed"
+        message = failure_note(found)["msg"]
     elif found.get("equal"):
         result = "equal"
     elif found.get("clean"):
@@ -119,7 +120,8 @@ def cleanup_problems(hosts: Iterable[str], hostvars: HostVars, outlook: Mapping[
 
 def _cleaned(host: str, variables: Mapping[str, Any], outlook: Mapping[str, Any]) -> dict[str, Any]:
     results = [read_if_sound(variables, name) or {} for name in CLEANED.values()]
-    failure = read_if_sound(variables, FAILURE) or {}
+    failed = [failure_note(result) for result in results if has_failed(result, "left")]
+    failure = read_if_sound(variables, FAILURE) or next(iter(failed), {})
     message = str((outlook.get(host) or {}).get("reason") or failure.get("msg") or "")
     left = [entry for result in results for entry in result.get("left") or ()]
     return {

@@ -37,6 +37,7 @@ class _Caller:
     account: str
     region: str
     principal: str
+    arn: str = ""  # of its user or role, where that is known
     files: set[str] = field(default_factory=set)
     methods: set[str] = field(default_factory=set)
     phases: set[str] = field(default_factory=set)
@@ -61,7 +62,7 @@ def caller_policies(hosts: Iterable[str], hostvars: HostVars, sides: Sides) -> d
     for host in hosts:
         for side in OTHER:
             caller = _caller(side, host, sides)
-            key = (caller.side, caller.account, caller.region, caller.principal)
+            key = (caller.side, caller.account, caller.region, caller.principal, caller.arn)
             _note(callers.setdefault(key, caller), host, hostvars[host], sides)
     files: list[dict[str, str]] = []
     lines: list[str] = []
@@ -100,7 +101,8 @@ def _caller(side: str, host: str, sides: Sides) -> _Caller:
     role = str(options.get("role_arn") or "")
     account = str(found.get("account_id") or options.get("account_id") or role.partition("::")[2][:12])
     principal = role or (f"profile {options['profile']}" if options.get("profile") else "")
-    return _Caller(side, account or side.upper(), str(options.get("region") or "REGION"), principal)
+    region, arn = str(options.get("region") or "REGION"), role or str(found.get("principal_arn") or "")
+    return _Caller(side, account or side.upper(), region, principal, arn)
 
 
 def _note(caller: _Caller, host: str, variables: Mapping[str, Any], sides: Sides) -> None:
@@ -128,6 +130,8 @@ def _note(caller: _Caller, host: str, variables: Mapping[str, Any], sides: Sides
         caller.add(word, each.account)
         caller.add(f"REGION:{word}", f"{each.region}:{each.account}")
     caller.add("REGION", caller.region)
+    for kind, asked in ready_policies.caller_places(caller.arn).items():
+        caller.add(kind, *asked)
     names = dict(zip(("source", "destination"), table_names(host, variables), strict=True))
     caller.add("TABLE", names[side])
     caller.add(f"table/{RECORDS}", f"table/{read(variables, 'ferry_record_table') or RECORDS}")

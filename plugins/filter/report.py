@@ -40,6 +40,8 @@ STAGES = (STARTED, WAITED, JUDGED)
 TOGETHER = {STARTED: "migrate_started", WAITED: "migrate_waited", JUDGED: "migrate_judged"}
 VERIFIED = "verify_table_found"  # what the role verify_table registers
 NOTE = "report_migration_failure"
+# The key that destination_account makes for the bucket. S3 takes its alias too (API reference, PutObject).
+STAGING_KEY = "alias/tableferry-staging"
 OUTLOOK = "check_inventory_outlook"
 RENDERED = "check_inventory_sides"
 
@@ -83,12 +85,12 @@ def _staging(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def report_places(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]]:
-    """The destinations of the hosts, each once: its account, the bucket in which data is staged there, and whose that
-    is. Without those whose accounts were not looked at."""
+    """The destinations of the hosts, each once: its account, the bucket in which data is staged there, and the key of
+    that. Without those whose accounts were not looked at."""
     found: dict[str, dict[str, Any]] = {}
     rendered = RenderedSides(hostvars)
     for host in hosts:
-        staging = plain(_staging(host, hostvars[host]))
+        staging = _staging_area(host, hostvars[host])
         known = _accounts(host, hostvars[host]).get("ferry_destination") if staging else None
         destination = known or (rendered.destination_if_sound(host) if staging else None)
         if destination:
@@ -98,6 +100,29 @@ def report_places(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, An
             }
             found.setdefault(json.dumps(place, sort_keys=True), place)
     return list(found.values())
+
+
+def _staging_area(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Where the data of a host's table is staged, as ``destination_account_staging`` has it; of a table that verify
+    compared as its variables name it. Empty where its account is not known."""
+    area = plain(_staging(host, variables))
+    if not area:
+        _arn, _partition, _service, region, owner, *_table = str(
+            (read_if_sound(variables, VERIFIED) or {}).get("destination_arn") or ":::::"
+        ).split(":")
+        bucket = read_if_sound(variables, "ferry_staging_bucket") or f"tableferry-{owner}-{region}"
+        key = read_if_sound(variables, "ferry_staging_kms_key_arn") or ""
+        area = {"bucket": str(bucket), "owner": owner, "kms_key_arn": str(key)} if owner else {}
+    if area and not area.get("kms_key_arn") and _makes_key(variables):
+        return {**area, "kms_key_arn": STAGING_KEY}
+    return area
+
+
+def _makes_key(variables: Mapping[str, Any]) -> bool:
+    makes = read_if_sound(variables, "ferry_create_staging_key", False)
+    return boolean(makes, strict=False) and boolean(
+        read_if_sound(variables, "ferry_manage_accounts", True), strict=False
+    )
 
 
 def report_rows(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]]:

@@ -717,7 +717,13 @@ def _is_clean(variables: Mapping[str, Any]) -> bool:
     """Whether the table of a host was cleaned up."""
     results = [read(variables, name) or {} for name in CLEANED.values()]
     results = [each for each in results if not each.get("skipped")]
-    return any(results) and not any(each.get("failed") for each in results)
+    return any(results) and not any(has_failed(each, "left") for each in results)
+
+
+def has_failed(result: Mapping[str, Any], sign: str) -> bool:
+    """Whether the task failed that registered ``result``, also where its role went on after it: such a result lacks the
+    value ``sign``, which a success has."""
+    return bool(result) and not result.get("skipped") and (bool(result.get("failed")) or sign not in result)
 
 
 def removable_records(pairs: Mapping[str, str], hostvars: HostVars, first: str, wanted: str) -> list[dict[str, Any]]:

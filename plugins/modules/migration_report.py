@@ -46,6 +46,12 @@ options:
     type: list
     elements: str
     default: []
+  earlier_runs:
+    description:
+      - The runs that the report named when this run began, as RV(runs) has them. What another run has written since,
+        beside this one, stays in the report. Without it only the tables of O(others) stay.
+    type: list
+    elements: str
   changes:
     description:
       - Lines to show before the table, such as those of P(tableferry.aws.report_changes#filter).
@@ -56,6 +62,8 @@ options:
     description:
       - The folder that the report is written into, in files which only their owner may read. Without it none is
         written, nor in check mode. Files that are there are replaced when the new ones are complete.
+      - Runs that write into one folder at the same time wait for each other, by a lock on C(.report.lock) in it, where
+        the file system has locks.
       - Where it cannot be written, a warning says so. The rows are shown before.
     type: path
   plan:
@@ -66,7 +74,7 @@ options:
   iac:
     description:
       - For which infrastructure as code the folder gets files that take the moved tables over, by account and Region.
-        The page has the commands.
+        The page has the commands. What earlier runs made stays as long as the report tells of it.
       - V(terraform) writes C(import.tf), with import blocks for Terraform and OpenTofu. V(cloudformation) writes
         C(cloudformation-template.json) and C(resources-to-import.json).
     type: list
@@ -205,6 +213,12 @@ copies:
   type: list
   elements: str
   sample: ["s3://tableferry-222222222222-eu-west-1/tableferry/reports/3f9ac1d27be04410/"]
+runs:
+  description: The ids of the runs that the report in O(dir) names, for O(earlier_runs).
+  returned: when O(try_only) is true
+  type: list
+  elements: str
+  sample: [3f9ac1d27be04410]
 artifact:
   description:
     - What a workflow is handed as C(tableferry_report), as M(ansible.builtin.set_stats) does it.

@@ -84,8 +84,9 @@ def test_a_bucket_that_stays_keeps_no_record_and_no_other_pair(tmp_path: Path) -
             assert run.wait() == 2, run.output[-4000:]
         assert run.output.count("Report what stays until you remove it") == 2, run.output[-6000:]
         assert migration.records() == {}
-        failed = run.output.partition("PLAY [Fail the tables that could not be cleaned up]")[2]
-        assert "safe mode is on" in failed
+        reported, _, failed = run.output.partition("PLAY [Fail the tables that could not be cleaned up]")
+        assert "safe mode is on; set ferry_safe_mode: false" in reported.partition("TASK [Report] ")[2]
+        assert "Not cleaned up completely. The report above says why" in failed
 
 
 def test_records_stay_where_the_next_cleanup_needs_them(tmp_path: Path) -> None:

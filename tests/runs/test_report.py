@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,8 +107,18 @@ def test_the_report_is_a_page_with_a_copy_in_the_bucket_and_verify_and_cleanup_w
     client(migration.lab, "dynamodb", "destination").delete_item(TableName="orders", Key={"id": {"S": "orders/0"}})
     with migration.run("verified", playbook="tableferry.aws.verify", **shown) as run:
         assert run.wait() == 2, run.output[-4000:]
+    run_of_verify = json.loads((folder / "report.json").read_text())["run"]
+    assert f"; s3://{BUCKET}/tableferry/reports/{run_of_verify}/" in run.output
+    copy = json.loads(
+        storage.get_object(Bucket=BUCKET, Key=f"tableferry/reports/{run_of_verify}/report.json")["Body"].read()
+    )
+    assert {table["name"]: table["comparison"]["result"] for table in copy["tables"]} == {
+        "customers": "equal",
+        "orders": "differs",
+    }
     with migration.run("cleaned", playbook="tableferry.aws.cleanup", **shown) as run:
         assert run.wait() == 0, run.output[-4000:]
+    assert f"; s3://{BUCKET}/tableferry/reports/" in run.output
     found = json.loads((folder / "report.json").read_text())
     assert list(Draft202012Validator(SCHEMA).iter_errors(found)) == []
     assert "staging data" not in {step["what"] for table in found["tables"] for step in table["to_do"]}
@@ -118,6 +129,14 @@ def test_the_report_is_a_page_with_a_copy_in_the_bucket_and_verify_and_cleanup_w
         "customers": ("migrated", "equal", "cleaned up"),
         "orders": ("migrated", "differs", "cleaned up"),
     }
+
+    for each in storage.list_objects_v2(Bucket=BUCKET)["Contents"]:
+        storage.delete_object(Bucket=BUCKET, Key=each["Key"])
+    storage.delete_bucket(Bucket=BUCKET)
+    with migration.run("without a bucket", playbook="tableferry.aws.cleanup", **shown) as run:
+        assert run.wait() == 0, run.output[-4000:]
+    (told,) = [line for line in run.output.splitlines() if line.startswith("report: ")]
+    assert told.endswith(f"; it is on this machine only: there is no bucket {BUCKET}.")
 
 
 def test_a_run_with_a_limit_leaves_the_other_tables_in_the_report(migration: Migration) -> None:
@@ -134,6 +153,30 @@ def test_a_run_with_a_limit_leaves_the_other_tables_in_the_report(migration: Mig
     assert len({customers["run"], orders["run"], found["run"]}) == 3
 
 
+def test_two_runs_at_once_of_different_inventories_are_both_in_one_report(migration: Migration, tmp_path: Path) -> None:
+    """The first one writes last, and knows nothing of the other's table."""
+    inventory = yaml.safe_load(migration.inventory.read_text())
+    both = {}
+    for name in TABLES:
+        both[name] = replace(migration, folder=tmp_path / name, tables=(name,))
+        both[name].folder.mkdir()
+        both[name].inventory.write_text(
+            yaml.safe_dump({"dynamodb_tables": {**inventory["dynamodb_tables"], "hosts": {name: {}}}})
+        )
+    folder = str(tmp_path / "kept")
+    fault = migration.hold_export("orders")
+    with both["orders"].run("first", ferry_report_dir=folder) as first:
+        first.until(lambda: migration.lab.held(fault))
+        with both["customers"].run("second", ferry_report_dir=folder) as second:
+            assert second.wait() == 0, second.output[-4000:]
+        migration.lab.release(fault)
+        assert first.wait() == 0, first.output[-4000:]
+    found = json.loads((tmp_path / "kept" / "report.json").read_text())
+    assert list(Draft202012Validator(SCHEMA).iter_errors(found)) == []
+    assert [(table["name"], table["status"]) for table in found["tables"]] == [(name, "migrated") for name in TABLES]
+    assert len({table["run"] for table in found["tables"]}) == 2
+
+
 def test_each_table_that_fails_takes_two_lines_of_a_large_run(migration: Migration) -> None:
     """Those that Ansible prints of any failed host: its task's and its own in the recap."""
     inventory = yaml.safe_load(migration.inventory.read_text())
@@ -148,6 +191,25 @@ def test_each_table_that_fails_takes_two_lines_of_a_large_run(migration: Migrati
     assert cause.startswith("49 tables (ghost-00 to ghost-48) refused: ")
     assert [line.split()[0] for line in lines if "ghost-07" in line] == ["fatal:", "ghost-07"]
     assert len(lines) - 2 * len(ghosts) <= MOST_LINES - 10, run.output
+
+
+def test_each_table_that_verify_or_cleanup_fails_takes_two_lines(migration: Migration) -> None:
+    """And each cause one, with all its tables."""
+    inventory = yaml.safe_load(migration.inventory.read_text())
+    ghosts = [f"ghost-{each:02d}" for each in range(20)]
+    inventory["dynamodb_tables"]["hosts"] |= {name: {} for name in ghosts}
+    migration.inventory.write_text(yaml.safe_dump(inventory))
+    with migration.run("moved", "--limit", ",".join(TABLES)) as run:
+        assert run.wait() == 0, run.output[-4000:]
+    migration.lab.add_fault(operation="s3.ListObjectsV2", kind="error", code="AccessDenied", status=403, times=-1)
+    for playbook, failed, cause in (("verify", ghosts, "has no such table"), ("cleanup", ghosts, "may not use the")):
+        with migration.run(playbook, playbook=f"tableferry.aws.{playbook}") as run:
+            assert run.wait() == 2, run.output[-4000:]
+        lines = run.output.splitlines()
+        named = [line.split()[0] for line in lines if failed[1] in line]
+        assert named[-2:] == ["fatal:", failed[1]] and named.count("fatal:") == 1, run.output
+        assert sum(line.startswith("[ERROR]") for line in lines) == 1, run.output
+        assert sum(cause in line for line in lines) == 1, run.output
 
 
 def test_a_former_name_of_a_variable_is_refused_with_the_new_one(migration: Migration) -> None:

@@ -375,6 +375,10 @@ class TableBroken(FerryError):
     """The destination table is not whole, by its record."""
 
 
+class TransformChanged(Refused, TableBroken):
+    """Items of the copy were, or may have been, brought by other transform steps than those of now."""
+
+
 class RecordLost(FerryError):
     """A record, a lease or their table was removed or replaced while a run was at work."""
 

@@ -33,7 +33,8 @@ VERIFIED = {
     "equal": compared(),
     "repaired": compared(missing=1, equal=False, msg="repaired: 1 missing. Repaired: 1 put."),
     "differs": compared(missing=1, equal=False, clean=False, msg="differs: 1 missing."),
-    "failed": {"verify_table_found": {"failed": True, "msg": "failed: Not there."}},
+    "failed": {"verify_table_found": {"failed": False, "msg": "failed: Not there.", "ferry_error": "TableMissing"}},
+    "other": {"verify_table_found": {"msg": "other: Other steps.", "ferry_status": "refused"}},
     "wrong": {"verify_table_found": {"skipped": True, "changed": False}},
     "late": {},
 }
@@ -46,15 +47,16 @@ def test_a_comparison_has_a_row_for_each_table_and_its_words_once() -> None:
         "name", "level", "compared_with", "items_source", "items_destination", "missing", "different", "extra",
         "result",
     ]  # fmt: skip
-    assert [line.split()[0] for line in lines[2:8]] == list(VERIFIED)
-    results = [line.split("  ")[-1].strip() for line in lines[2:8]]
-    assert results == ["equal", "repaired", "differs", "failed", "refused", "not compared"]
-    assert lines[8:] == [
+    assert [line.split()[0] for line in lines[2:9]] == list(VERIFIED)
+    results = [line.split("  ")[-1].strip() for line in lines[2:9]]
+    assert results == ["equal", "repaired", "differs", "failed", "refused", "refused", "not compared"]
+    assert lines[9:] == [
         "repaired: 1 missing. Repaired: 1 put.",
         "differs: 1 missing.",
         "failed: Not there.",
+        "other: Other steps.",
         "wrong: ferry_workrs is no variable.",
-        "6 tables: 1 differs, 1 equal, 1 failed, 1 not compared, 1 refused, 1 repaired",
+        "7 tables: 1 differs, 1 equal, 1 failed, 1 not compared, 2 refused, 1 repaired",
     ]
 
 
@@ -67,8 +69,8 @@ def test_a_comparison_says_with_what_a_table_was_compared() -> None:
     ]  # fmt: skip
 
 
-def test_tables_that_differ_or_are_refused_fail_and_those_that_failed_have_failed_already() -> None:
-    assert list(verify_problems(VERIFIED, VERIFIED, PROBLEMS)) == ["differs", "wrong"]
+def test_tables_that_differ_or_could_not_be_compared_fail() -> None:
+    assert list(verify_problems(VERIFIED, VERIFIED, PROBLEMS)) == ["differs", "failed", "other", "wrong"]
     for repair in ({"ferry_repair": "yes"}, {"verify_table_repair": "racing"}):
         differs = {"differs": {**VERIFIED["differs"], **repair}}
         assert verify_problems(differs, differs, {}, check_mode=True) == {}
@@ -81,7 +83,7 @@ LEFT = {"changes": [], "left": [{"what": "an export", "reason": "other needs it"
 CLEANED = {
     "clean": {"cleanup_table_removed": CLEAN, "cleanup_table_recovery_points": CLEAN},
     "left": {"cleanup_table_removed": CLEAN, "cleanup_table_recovery_points": LEFT},
-    "failed": {"cleanup_table_removed": {"failed": True}, "cleanup_table_failure": {"msg": "failed: Denied."}},
+    "failed": {"cleanup_table_removed": {"failed": False, "msg": "failed: Denied."}},
     "away": {"cleanup_table_removed": {"skipped": True}, "cleanup_table_recovery_points": {"skipped": True}},
 }
 OUTLOOK = {"away": {"reason": "away: Its accounts cannot be reached."}, "clean": {"reason": ""}}
@@ -117,9 +119,22 @@ def test_of_many_tables_only_those_that_need_attention_are_shown(number: int) ->
     assert [line.split()[0] for line in lines[2:]] == ["differs", "differs:", str(number)]
     all_differ = {f"t{each}": VERIFIED["differs"] for each in range(number)}
     lines = verify_lines(all_differ, all_differ, {})
-    assert len(lines) < 110 and f"and {number - 50} more of these" in lines
+    assert len(lines) < 60 and f"and {number - 50} more of these" in lines
+    assert lines[-2] == f"{number} tables (t0 to t{number - 1}): differs: 1 missing."
     cleaned = {f"t{each}": CLEANED["clean"] for each in range(number)}
     assert cleanup_lines(cleaned, cleaned, {}) == [f"{number} tables: {number} cleaned up"]
+
+
+def test_tables_that_failed_alike_have_one_line_whatever_the_ids_of_their_requests() -> None:
+    said = {f"t{each}": {"verify_table_found": {"msg": f"t{each}: No (request {each}-a). Ask."}} for each in range(3)}
+    lines = verify_lines(said, said, {})
+    assert lines[5:] == ["3 tables (t0 to t2): No (request 0-a). Ask.", "3 tables: 3 failed"]
+    alike = {host: {"verify_table_found": {"msg": f"{host}: No x/{host}/y (request {host}F=)."}} for host in "ab"}
+    cleaned = {host: {"cleanup_table_removed": found["verify_table_found"]} for host, found in alike.items()}
+    assert cleanup_lines(cleaned, cleaned, {})[4:] == [
+        "2 tables (a, b): No x/TABLE/y (request aF=).",
+        "2 tables: 2 failed",
+    ]
 
 
 def test_a_line_says_whose_accounts_they_are_without_secrets() -> None:

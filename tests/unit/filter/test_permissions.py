@@ -84,11 +84,12 @@ def test_keys_streams_bucket_and_roles_are_those_that_are_named() -> None:
     assert {arn for arn in found if ":kms:" in arn} == {*KEYS, *KEYS.values()}
     assert {arn for arn in found if ":kinesis:" in arn} == {"arn:aws:kinesis:eu-central-1:222222222222:stream/changes"}
     assert {arn.split(":::")[1].split("/")[0] for arn in found if ":s3:" in arn} == {"mine"}
-    # A plan asks for the service-linked role of AWS Backup too.
+    # A plan asks for the service-linked role of AWS Backup, and about its callers, too.
+    callers = {"arn:aws:iam::111111111111:role/ferry", "arn:aws:iam::222222222222:role/*"}
     roles = {
         arn for arn in found if ":role/" in arn and "/aws-service-role/" not in arn and "AWSServiceRole" not in arn
     }
-    assert roles == {"arn:aws:iam::222222222222:role/jobs/mine"}
+    assert roles - callers == {"arn:aws:iam::222222222222:role/jobs/mine"}
     text = json.dumps(policies)
     assert "iam:CreateRole" not in text and "s3:CreateBucket" not in text
     assert '"iam:PassedToService": "glue.amazonaws.com"' in text
@@ -173,3 +174,26 @@ def test_a_place_with_several_values_gives_each_and_one_without_takes_the_resour
     ]
     found = filled({"Statement": statements}, {"TABLE": ["x", "y"], "STREAM": []})["Statement"]
     assert found == [{"Action": ["a:B"], "Resource": ["arn:x", "arn:y"]}]
+
+
+@pytest.mark.parametrize(
+    ("principal", "asked"),
+    [
+        ("arn:aws:iam::222222222222:user/people/ann", "user/people/ann"),
+        ("arn:aws:iam::222222222222:role/admins", "role/admins"),
+        ("arn:aws:iam::222222222222:root", "role/* user/*"),
+        ("", "role/* user/*"),
+    ],
+)
+def test_a_plan_may_ask_about_its_caller_alone_where_that_is_known(principal: str, asked: str) -> None:
+    host = {"ferry_source": SOURCE, "ferry_destination": DESTINATION, "ferry_table": "orders"}
+    sides = inventory_sides(["orders"], {"orders": host})
+    for account in sides["accounts"]:
+        if account["side"] == "destination" and principal:
+            account["principal_arn"] = principal
+    found = caller_policies(["orders"], {"orders": host}, sides)["files"]
+    statements = [each for file in found for each in json.loads(file["content"])["Statement"]]
+    ask = [each["Resource"] for each in statements if "iam:SimulatePrincipalPolicy" in each["Action"]]
+    assert ask[0] == "arn:aws:iam::111111111111:role/ferry"  # of role_arn
+    whole = [f"arn:aws:iam::222222222222:{each}" for each in asked.split()]
+    assert ask[1] == (whole if len(whole) > 1 else whole[0])

@@ -345,6 +345,28 @@ def test_places_are_the_destinations_that_were_looked_at_each_once() -> None:
     assert report_places(["c"], hostvars) == []
 
 
+def test_places_of_tables_that_were_compared_are_as_their_variables_name_them() -> None:
+    compared = {"verify_table_found": {"destination_arn": "arn:aws:dynamodb:eu-west-1:222222222222:table/a"}}
+    common = {"ferry_destination": {"region": "eu-west-1"}}
+    hostvars: dict[str, dict[str, Any]] = {
+        "usual": {**common, **compared},
+        "named": {**common, **compared, "ferry_staging_bucket": "b", "ferry_staging_kms_key_arn": "k"},
+        "made": {**common, **compared, "ferry_create_staging_key": "yes"},
+        "unmanaged": {**common, **compared, "ferry_create_staging_key": True, "ferry_manage_accounts": False},
+        "failed": {**common, "verify_table_found": {"failed": True}},
+    }
+    found = {host: report_places([host], hostvars) for host in hostvars}
+    usual = "tableferry-222222222222-eu-west-1"
+    assert {host: [(each["bucket"], each["kms_key_arn"]) for each in places] for host, places in found.items()} == {
+        "usual": [(usual, "")],
+        "named": [("b", "k")],
+        "made": [(usual, "alias/tableferry-staging")],
+        "unmanaged": [(usual, "")],
+        "failed": [],
+    }
+    assert found["usual"][0]["destination"] == {"region": "eu-west-1", "account_id": "222222222222"}
+
+
 def test_a_row_says_from_where_to_where_as_far_as_that_is_known() -> None:
     staging = {"source_account_id": "111111111111", "owner": "222222222222"}
     known = {

@@ -79,7 +79,7 @@ def test_one_account_with_two_ways_in_is_shown_once_and_a_limit_limits() -> None
 
 
 def test_records_go_only_where_cleanup_did_its_work_and_where_asked() -> None:
-    clean = {"cleanup_table_removed": {"changed": False}}
+    clean = {"cleanup_table_removed": {"changed": False, "left": []}}
     hostvars = {
         "a": {**clean, "ferry_remove_record": "true"},
         "b": {

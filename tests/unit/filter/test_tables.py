@@ -437,7 +437,8 @@ def test_open_jobs_only() -> None:
 
 
 def test_a_pair_is_clean_when_all_its_tables_are() -> None:
-    clean, failed = {"cleanup_table_removed": {"changed": True}}, {"cleanup_table_removed": {"failed": True}}
+    clean = {"cleanup_table_removed": {"changed": True, "left": []}}
+    failed = {"cleanup_table_removed": {"failed": False, "msg": "a job is running", "failed_when_result": False}}
     pairs = {"a": "a", "b": "a", "c": "c"}
     hostvars: dict[str, Any] = {"a": clean, "b": clean, "c": failed}
     assert all_clean(pairs, hostvars, "a", ["a", "b", "c"])

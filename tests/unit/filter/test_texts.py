@@ -101,7 +101,7 @@ def test_a_text_that_says_no_plans_repairs_and_removes_nothing(text: str) -> Non
     assert tables.repairs(text) == "false"
     verified = {"host": {**ACCOUNTS, "ferry_repair": text, "verify_table_found": {"clean": True}}}
     assert repair_places(verified, verified) == []
-    clean = {**ACCOUNTS, "cleanup_table_removed": {"changed": True}}
+    clean = {**ACCOUNTS, "cleanup_table_removed": {"changed": True, "left": []}}
     kept = {"host": {**clean, "ferry_remove_record": text}}
     assert tables.removable_records({"host": "host"}, kept, "host", "ferry_remove_record") == []
     given_up = {"host": {**clean, "ferry_remove_record": "yes", "ferry_safe_mode": text}}
@@ -116,7 +116,7 @@ def test_a_typo_overwrites_nothing_where_the_inventory_was_not_checked(name: str
     hosts = {
         "host": {
             **ACCOUNTS,
-            "cleanup_table_removed": {"changed": True},
+            "cleanup_table_removed": {"changed": True, "left": []},
             "ferry_remove_record": "yes",
             "ferry_safe_mode": "ture",
         }

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -17,7 +18,9 @@ from typing import Any
 import pytest
 from ansible import constants
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report import folder as folders
 from ansible_collections.tableferry.aws.plugins.module_utils.core.report import row as rows
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.folder import LOCK
 from ansible_collections.tableferry.aws.plugins.module_utils.core.report.page import _template as page_of
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.migration_report import VERB
@@ -38,6 +41,7 @@ def shown(rows: list[dict[str, Any]], check_mode: bool = False, **options: Any) 
         "changes": [],
         "call_logs": [],
         "others": [],
+        "earlier_runs": None,
         "lines": None,
         "dir": None,
         "part": "migration",
@@ -90,12 +94,12 @@ def test_a_reason_of_many_tables_is_shown_in_full_once() -> None:
     assert sum(LONG in line for line in lines) == 1
 
 
-def test_reasons_without_room_keep_the_report_of_many_tables_short() -> None:
+def test_reasons_without_room_keep_the_report_of_many_tables_short(tmp_path: Path) -> None:
     change = {"what": "tags", "before": None, "after": "x"}
     values = {"warnings": ["n"], "settings_drift": [change], "settings_applied": [change]}
     rows = [row(each, "failed", reason="r", **values) for each in range(99)]
     rows += [row(99 + each, "planned", reason=f"{LONG}{each}") for each in range(99)]
-    _, lines = shown(rows)
+    _, lines = shown(rows, dir=str(tmp_path))
     assert len(lines) < 60 and "and 94 more reasons" in lines
 
 
@@ -126,16 +130,35 @@ def test_a_span_has_all_tables_between_its_ends() -> None:
     assert lines[0] == "59 tables (t0 to t2, t4 to t59) migrated by s3, verified counts"
 
 
-def test_each_cause_has_one_line_with_all_its_tables() -> None:
+def test_each_cause_has_one_line_with_all_its_tables(tmp_path: Path) -> None:
     gone, denied = "There is no such table. Check the name.", "Not allowed. Grant it."
     rows = [row(each, "failed", reason=f"table-{each:04d}: {gone if each % 2 else denied}") for each in range(60)]
-    _, lines = shown(rows)
+    _, lines = shown(rows, dir=str(tmp_path))
     assert [line.partition(" failed: ")[2] for line in lines[:2]] == [denied, gone]
     assert all(f"table-{each:04d}" in lines[each % 2] for each in range(60))
     rows = [row(each, "failed", reason=f"Cause {each}.") for each in range(60)]
-    _, lines = shown(rows)
+    _, lines = shown(rows, dir=str(tmp_path))
     assert lines[14] == "table-0014 failed: Cause 14."
     assert lines[15] == "for 45 more reasons, which the report has: 45 tables (table-0015 to table-0059)"
+
+
+def test_where_no_report_is_written_all_reasons_are_told() -> None:
+    refused = [row(each, "refused", reason=f"Cause {each // 2}.") for each in range(100)]
+    planned = [row(100 + each, "planned", reason=f"{LONG}{each}") for each in range(20)]
+    for check_mode, options in ((True, {"dir": "report"}), (False, {"dir": None})):
+        _, lines = shown(refused + planned, check_mode, **options)
+        assert all(any(line.endswith(f" refused: Cause {each}.") for line in lines) for each in range(50))
+        assert "2 tables (table-0098, table-0099) refused: Cause 49." in lines
+        assert all(any(line.endswith(f": {LONG}{each}") for line in lines) for each in range(20))
+
+
+def test_a_reason_that_begins_with_another_name_than_the_hosts_is_the_same_reason() -> None:
+    found = []
+    for each in range(60):
+        place = rows.TablePlace(f"shop_{each}", "", "").to_dict()
+        found.append(row(each, "refused", reason=f"shop_{each}: There is no such table.", source=place))
+    _, lines = shown(found)
+    assert lines[0] == "60 tables (table-0000 to table-0059) refused: There is no such table."
 
 
 def test_tables_that_ended_alike_at_other_times_have_one_line() -> None:
@@ -148,13 +171,13 @@ def test_tables_that_ended_alike_at_other_times_have_one_line() -> None:
     assert lines[1].startswith("note: table-0000") and lines[1].endswith(f", 52 more: {told}")
 
 
-def test_the_worst_of_1000_tables_is_shown_in_less_than_60_lines() -> None:
+def test_the_worst_of_1000_tables_is_shown_in_less_than_60_lines(tmp_path: Path) -> None:
     change = {"what": "tags", "before": None, "after": "x"}
     values = {"warnings": ["n"], "settings_drift": [change], "settings_applied": [change]}
     rows = [row(each, "failed", reason="r", **values) for each in range(500)]
     left = {"settings_left": [{"what": "a", "reason": str(each)} for each in range(99)]}
     rows += [row(500 + each, "planned", reason=str(each), **left) for each in range(500)]
-    _, lines = shown(rows)
+    _, lines = shown(rows, dir=str(tmp_path))
     assert len(lines) < 60 and "and 490 more groups" in lines
 
 
@@ -220,7 +243,7 @@ def test_a_full_disk_leaves_the_report_that_is_there(tmp_path: Path, monkeypatch
     monkeypatch.setattr(os, "fsync", full)
     result, _ = shown([row(1)], dir=str(tmp_path))
     assert "No space left on device. It is shown above." in result["warnings"][0]
-    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("report.json", "of before")]
+    assert [(each.name, each.read_text()) for each in tmp_path.glob("[!.]*")] == [("report.json", "of before")]
     assert "No space left on device" in shown([], dir=str(tmp_path), try_only=True)[0]["msg"]
 
 
@@ -230,7 +253,7 @@ def test_check_mode_writes_no_report(tmp_path: Path) -> None:
     assert not folder.exists() and lines[-2] == "would change: table-0001"
     result, lines = shown([row(1)], dir=str(folder))
     assert lines[-1] == f"report: {folder}/report.html" and result["report"] == f"{folder}/report.html"
-    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.json", "report.md"]
+    assert sorted(path.name for path in folder.glob("[!.]*")) == ["report.html", "report.json", "report.md"]
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     assert json.loads((folder / "report.json").read_text())["tables"][0]["name"] == "table-0001"
 
@@ -243,7 +266,7 @@ def test_without_jinja2_there_is_no_page_and_the_rest_is_written(
     result, _ = shown([row(1)], dir=str(tmp_path))
     page_of.cache_clear()
     assert result["report"] == f"{tmp_path}/report.md"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.json", "report.md"]
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["report.json", "report.md"]
 
 
 @pytest.mark.parametrize("former", ["of before", "[]", "{}", '{"version": "1.0", "tables": [{"name": "x"}]}', None])
@@ -290,6 +313,78 @@ def test_verify_and_cleanup_write_into_the_report_of_the_migration(tmp_path: Pat
     shown([finished, row(2)], dir=folder)
     first, second = json.loads((tmp_path / "report.json").read_text())["tables"]
     assert first["comparison"]["result"] == "differs" and second["cleanup"] is None
+
+
+def test_a_run_waits_for_another_that_writes_the_report_and_both_are_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one has read the report of before, and writes while this one waits."""
+    began = shown([], dir=str(tmp_path), try_only=True)[0]["runs"]
+    other = tmp_path / "other"
+    shown([{**row(1), "run": "0" * 16}], dir=str(other))
+    text = (other / "report.json").read_text()
+    mine = json.loads(text)["run"]
+    lock = os.open(tmp_path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
+    def written(_seconds: float) -> None:
+        (tmp_path / "report.json").write_text(text.replace(mine, "0123456789abcdef"))
+        os.close(lock)
+
+    monkeypatch.setattr(folders, "SILENT_SECONDS", 0)
+    monkeypatch.setattr(folders.time, "sleep", written)
+    _, lines = shown([row(2)], dir=str(tmp_path), earlier_runs=began)
+    assert lines[0].startswith("Another run writes the report in") or lines[-2].startswith("Another run writes")
+    tables = json.loads((tmp_path / "report.json").read_text())["tables"]
+    assert [(table["name"], table["run"]) for table in tables] == [
+        ("table-0001", "0123456789abcdef"),
+        ("table-0002", mine),
+    ]
+    # To the next run they are nothing new.
+    began = shown([], dir=str(tmp_path), try_only=True)[0]["runs"]
+    assert began == sorted(["0123456789abcdef", mine])
+    shown([row(2)], dir=str(tmp_path), earlier_runs=began)
+    assert len(json.loads((tmp_path / "report.json").read_text())["tables"]) == 1
+
+
+@pytest.mark.parametrize("why", ["no locks", "held for long", "no lock file"])
+def test_a_report_is_written_without_a_lock_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    errors = {"no locks": OSError(errno.ENOLCK, "No locks available"), "held for long": BlockingIOError()}
+
+    def refuse(*_args: int) -> None:
+        raise errors[why]
+
+    if why == "no lock file":
+        (tmp_path / LOCK).mkdir()
+    else:
+        monkeypatch.setattr(fcntl, "flock", refuse)
+        monkeypatch.setattr(folders, "LOCK_SECONDS", 0)
+    result, _ = shown([row(1)], dir=str(tmp_path))
+    assert "warnings" not in result and (tmp_path / "report.json").exists()
+
+
+def test_the_folder_has_those_files_for_infrastructure_as_code_that_the_report_tells_of(tmp_path: Path) -> None:
+    place = "iac/222222222222-eu-west-1"
+    shown([row(1)], dir=str(tmp_path))
+    found = json.loads((tmp_path / "report.json").read_text())
+    ways = [{"name": "Terraform and OpenTofu", "folder": place, "files": ["import.tf"], "commands": [], "traps": []}]
+    found["adoption"] = [{"account_id": "222222222222", "region": "eu-west-1", "tables": 1, "ways": ways, "left": []}]
+    found["tables"][0]["destination"] |= {"account_id": "222222222222", "region": "eu-west-1"}
+    (tmp_path / "report.json").write_text(json.dumps(found))
+    kept = ["iac/notes/import.tf", "iac/333333333333-eu-west-1/tables.tf", f"{place}/tables.tf"]
+    stale = [f"{place}/cloudformation-template-2.json", "iac/333333333333-eu-west-1/import.tf"]
+    stale += ["iac/444444444444-us-east-1/resources-to-import.json"]
+    for name in [*kept, *stale, f"{place}/import.tf"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+
+    def left() -> list[str]:
+        return sorted(str(each.relative_to(tmp_path)) for each in (tmp_path / "iac").rglob("*") if each.is_file())
+
+    shown([row(2)], dir=str(tmp_path), others=["table-0001"])
+    assert left() == sorted([*kept, f"{place}/import.tf"]) and not (tmp_path / "iac/444444444444-us-east-1").exists()
+    shown([row(1)], dir=str(tmp_path))
+    assert left() == sorted(kept)
 
 
 @pytest.mark.parametrize(

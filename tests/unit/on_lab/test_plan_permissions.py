@@ -41,6 +41,7 @@ PLACES = {
     "REGION": REGION,
     "TABLE": "*",
     "BUCKET": BUCKET,
+    "CALLER": "mover",
     "VAULT": "tableferry",
     "STREAM": "*",
 }
@@ -90,7 +91,7 @@ def test_the_policies_of_all_methods_are_there() -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_who_may_what_the_ready_policies_say_lacks_nothing(way: str) -> None:
     aws = world()
-    source, destination = (caller(aws, side, *exactly(way, side), ASK) for side in ("source", "destination"))
+    source, destination = (caller(aws, side, *exactly(way, side)) for side in ("source", "destination"))
     found = asked(source, destination, way, kinesis_map={"a": f"arn:aws:kinesis:{REGION}:{DESTINATION}:stream/it"})
     assert {each.looked_at for each in found.values()} == {"simulated"}
     assert [(each.missing, each.unknown, each.policies, each.to_do) for each in found.values()] == [
@@ -142,7 +143,7 @@ def test_what_is_denied_and_conditions_without_a_value_are_told() -> None:
 
 def test_who_may_not_ask_is_told_and_plans_all_the_same() -> None:
     aws = world({"orders": 7})
-    source = caller(aws, "source", *exactly("s3", "source"))
+    source = caller(aws, "source", *exactly("s3", "source", "iam:SimulatePrincipalPolicy"))
     options = MigrationOptions("orders", bucket=BUCKET, enable_point_in_time_recovery=True)
     entries = [ToPlan("orders", source, aws.account("destination"), options)]
     data = make_plan(migration.METHODS, entries, usual(), policies=POLICIES).to_dict()

@@ -67,6 +67,7 @@ def reported(lab: RunningLab, folder: Path, **options: Any) -> tuple[dict[str, A
         "changes": [],
         "call_logs": [],
         "others": [],
+        "earlier_runs": None,
         "lines": None,
         "dir": str(folder),
         "iac": [],
@@ -139,6 +140,24 @@ def test_what_is_refused_is_told_and_changes_nothing(lab: RunningLab, tmp_path: 
     else:
         assert result["copies"] == [] and "; it is on this machine only" in lines[-1]
     assert "wrong" not in "".join(lines) and side(lab)["secret_key"] not in (tmp_path / "report.json").read_text()
+
+
+@pytest.mark.parametrize("part", ["migration", "comparison", "cleanup"])
+def test_each_playbook_makes_a_copy_with_the_key_that_was_made_for_the_bucket(
+    lab: RunningLab, tmp_path: Path, part: str
+) -> None:
+    kms = lab.client("kms", "destination")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    kms.create_alias(AliasName="alias/tableferry-staging", TargetKeyId=key)
+    names = ("items_source", "items_destination", "missing", "different", "extra", "removed", "kept")
+    found = {**dict.fromkeys(names, 0), "level": "full", "left": [], "result": "equal", "message": ""}
+    row = {**moved(lab, "orders"), **({} if part == "migration" else {part: found})}
+    place = {"destination": side(lab), "bucket": BUCKET, "kms_key_arn": "alias/tableferry-staging"}
+    result, lines = reported(lab, tmp_path, part=part, tables=[row], lines=["Done."], places=[place])
+    assert result["copies"] and lines[-1].endswith(result["copies"][0])
+    name = f"{REPORTS}{result['artifact']['run']}/report.json"
+    stored = lab.client("s3", "destination").get_object(Bucket=BUCKET, Key=name)
+    assert stored["SSEKMSKeyId"] == key and json.loads(stored["Body"].read())["tables"][0]["name"] == "orders"
 
 
 def test_copies_go_before_the_bucket(lab: RunningLab, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..report.alike import Order, merged
 from .amounts import NOTHING, Span, about, amount_of_bytes, durations, total
 from .facts import Location, Reason
 from .forecast import Forecast
@@ -226,11 +227,15 @@ def _because(tables: Sequence[PlannedTable]) -> str:
 def lines_of(data: Mapping[str, Any]) -> Iterator[str]:
     """The plan as text, from its JSON: tables first, the line that counts all of them last."""
     tables = data["tables"]
-    shown = [table for table in tables if len(tables) <= MOST_LINES or table["state"] == "cannot_go"]
-    for table in shown:
-        yield from _table_lines(table, short=len(tables) > 10)
-    if len(shown) < len(tables):
-        yield f"{len(tables) - len(shown)} tables that can go are not listed here: the JSON has all of them."
+    if len(tables) <= MOST_LINES:
+        for table in tables:
+            yield from _table_lines(table, short=len(tables) > 10)
+    else:
+        stuck = {table["host"]: _stuck(table) for table in tables if table["state"] == "cannot_go"}
+        order = Order(table["host"] for table in tables)
+        yield from (f"{order.named(hosts)}: {words}" for words, hosts in merged(stuck.items()))
+        if len(stuck) < len(tables):
+            yield f"{len(tables) - len(stuck)} tables that can go are not listed here: the JSON has all of them."
     if len(data["waves"]) > 1:
         sizes = ", ".join(str(len(names)) for names in data["waves"])
         yield f"Waves, by AWS's quotas: {len(data['waves'])} ({sizes} tables). What is over waits for a free place."
@@ -263,14 +268,18 @@ def _quota(quota: Mapping[str, Any]) -> str:
     return f"{quota['what']} in {quota['where']}: {numbers}. {quota['raise']}"
 
 
+def _stuck(table: Mapping[str, Any]) -> str:
+    words = "; ".join(f"{reason['why']}. {reason['next_step']}".rstrip(". ") for reason in table["reasons"])
+    return f"cannot go: {words or table['why']}."
+
+
 def _table_lines(table: Mapping[str, Any], *, short: bool) -> Iterator[str]:
     head = f"{table['host']}: "
     if table["state"] == "done":
         yield f"{head}done already, by {table['method']}"
         return
     if table["state"] == "cannot_go":
-        words = "; ".join(f"{reason['why']}. {reason['next_step']}".rstrip(". ") for reason in table["reasons"])
-        yield f"{head}cannot go: {words or table['why']}."
+        yield f"{head}{_stuck(table)}"
         return
     seconds, cost = Span(*table["seconds"]), Span(*table["cost"])
     size = f"{amount_of_bytes(table['bytes'])}, {table['items']} items"

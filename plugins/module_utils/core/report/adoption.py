@@ -23,6 +23,7 @@ from . import cloudformation, terraform
 
 THREADS = 8
 WAYS = ("terraform", "cloudformation")
+FOLDER = "iac"  # in the report's, with one for each account and Region
 SCALING = "application-autoscaling"
 
 
@@ -76,7 +77,7 @@ def adopt(
     account: Account, tables: Sequence[TableAsItStands], ways: Collection[str]
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """The files for ``tables`` by their paths in the report's folder, and what the report says of them."""
-    folder = f"iac/{account.account_id}-{account.region}"
+    folder = f"{FOLDER}/{account.account_id}-{account.region}"
     settings = [each.settings for each in tables if each.settings is not None]
     left = [each.problem for each in tables if each.problem]
     files: dict[str, str] = {}
@@ -95,6 +96,11 @@ def adopt(
         files |= {f"{folder}/{name}": text for name, text in made.items()}
     places = {"account_id": account.account_id, "region": account.region}
     return files, {**places, "tables": len(settings), "ways": told, "left": left}
+
+
+def is_ours(name: str) -> bool:
+    """Whether files of that ``name`` are made here."""
+    return name == terraform.FILE or cloudformation.is_ours(name)
 
 
 def nothing(why: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ TRAPS = (
     "The table must not belong to another stack. Tags aws:cloudformation:* of the source are its stack's, and are not"
     " carried.",
 )
+_FILE = re.compile(r"(?:cloudformation-template|resources-to-import)(?:-\d+)?\.json")
 _ODD = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -59,6 +60,11 @@ def file_names(number: int) -> tuple[str, str]:
     """The names of the ``number``-th template and of its list."""
     more = "" if number == 1 else f"-{number}"
     return f"cloudformation-template{more}.json", f"resources-to-import{more}.json"
+
+
+def is_ours(name: str) -> bool:
+    """Whether ``file_names`` gives that ``name`` to a file."""
+    return _FILE.fullmatch(name) is not None
 
 
 def commands(found: dict[str, str]) -> list[str]:

@@ -40,10 +40,12 @@ def document(
     written: WrittenBy,
     former: Mapping[str, Any] | None = None,
     others: Collection[str] = (),
+    earlier: Collection[str] | None = None,
 ) -> Document:
     """The report of a run that migrated tables. Of a ``former`` report in the same folder it keeps what verify and
-    cleanup found about copies that this run found finished: they are still the same; and what it says of ``others``,
-    the tables of the inventory that this run left alone, with the run that found it."""
+    cleanup found about copies that this run found finished: they are still the same; what it says of ``others``, the
+    tables of the inventory that this run left alone; and what a run beside this one has written, each with the run that
+    found it. ``earlier`` are the runs that the report named when this run began; None: that is not known."""
     before_all = former or {}
     known = _Known(before_all.get("tables", ()))
     tables, left_alone = [], set(others)
@@ -52,10 +54,18 @@ def document(
         kept = {part: before.get(part) for part in ("comparison", "cleanup")} if before else {}
         table = {**_EMPTY, **entry, **kept, "run": written.run}
         tables.append({**table, "to_do": _still_to_do(table)})
-    stays = [{"run": before_all["run"], **entry} for entry in known.all() if entry["name"] in left_alone]
+    own = _Known(tables)
+    named = [{"run": before_all.get("run"), **entry} for entry in known.all() if own.find(entry) is None]
+    beside = runs_of(former) - {*earlier, written.run} if earlier is not None else set()
+    stays = [entry for entry in named if entry["name"] in left_alone or entry["run"] in beside]
     places = {_account(entry["destination"]) for entry in stays}
     adoption = [each for each in before_all.get("adoption", ()) if _account(each) in places]
     return _document([*tables, *stays], written, adoption)
+
+
+def runs_of(found: Mapping[str, Any] | None) -> set[str]:
+    """The runs that the report ``found`` names."""
+    return {str(entry.get("run") or found.get("run")) for entry in found["tables"]} if found else set()
 
 
 def with_part(former: Mapping[str, Any] | None, part: str, rows: Iterable[Row], written: WrittenBy) -> Document:
@@ -82,6 +92,8 @@ def is_readable(found: Any) -> bool:
             place[name] for entry in tables for place in map(entry.get, _SIDES) for name in TablePlace().to_dict()
         ]
         sound = all({*_EMPTY, *row("", "")} <= entry.keys() for entry in tables)
+        for way in (way for place in found.get("adoption", ()) for way in place["ways"]):
+            sound = sound and isinstance(way["folder"], str) and all(isinstance(name, str) for name in way["files"])
         major = str(found["version"]).partition(".")[0]
     except (KeyError, TypeError, AttributeError):
         return False

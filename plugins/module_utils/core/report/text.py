@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..steps.comparison import LEVELS, compared_with
+from .alike import Order, merged
 
 COLUMNS = ("name", "method", "status", "items_source", "items_destination", "seconds", "verified", "reason")
 STATUS_COLUMNS = (
@@ -34,7 +34,6 @@ MOST_SPANS = 3  # of names of the tables to which the same happened
 EXPECTED = frozenset({"migrated", "copied", "planned"})
 STOPPED = frozenset({"failed", "refused"})
 REASON_WIDTH = 100  # characters of a reason in the text table; the report has all of it
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 
 
 def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -44,10 +43,11 @@ def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def overview(rows: Sequence[Mapping[str, Any]], check_mode: bool = False) -> list[str]:
+def overview(rows: Sequence[Mapping[str, Any]], check_mode: bool = False, written: bool = True) -> list[str]:
     """What is shown of a run: of up to 50 tables a row each, of more the tables to which the same happened in one line;
     in full why tables were stopped and what the table has no room for, remarks, and a summary. Of any number of tables
-    less than 60 lines, or 5 for each of up to 50."""
+    less than 60 lines, or 5 for each of up to 50; where no report is ``written``, as in check mode, all reasons."""
+    whole = check_mode or not written
     few = len(rows) <= MOST_LINES
     changed = [str(entry["name"]) for entry in rows if entry.get("changed")]
     remarks = {
@@ -59,7 +59,7 @@ def overview(rows: Sequence[Mapping[str, Any]], check_mode: bool = False) -> lis
     }
     most = MOST_LINES // 2 if few else MOST_REMARKS
     return [
-        *(_each(rows) if few else _together(rows)),
+        *(_each(rows) if few else _together(rows, whole)),
         *(line for kind, found in remarks.items() for line in _at_most(kind, found, most)),
         summary(rows),
     ]
@@ -74,16 +74,17 @@ def _each(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _together(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _together(rows: Sequence[Mapping[str, Any]], whole: bool) -> list[str]:
     """Many tables, those to which the same happened in one line: first the expected, then all others, for each cause
-    one line that names all its tables."""
+    one line that names all its tables; the ``whole`` of it, or the most of each kind."""
     usual = [entry for entry in rows if entry["status"] in EXPECTED]
     special = [entry for entry in rows if entry["status"] not in EXPECTED]
-    whole = _Order(str(entry["name"]) for entry in rows)
+    order = Order(str(entry["name"]) for entry in rows)
+    groups, causes, remarks = (len(rows) if whole else most for most in (MOST_GROUPS, MOST_CAUSES, MOST_REMARKS))
     return [
-        *_grouped(usual, whole),
-        *_stopped(special, whole),
-        *_causes([entry for entry in usual if _is_long(entry)], MOST_REMARKS),
+        *_grouped(usual, order, groups),
+        *_stopped(special, order, causes),
+        *_causes([entry for entry in usual if _is_long(entry)], remarks),
     ]
 
 
@@ -108,29 +109,10 @@ def _is_long(entry: Mapping[str, Any]) -> bool:
 
 def _causes(rows: Iterable[Mapping[str, Any]], most: int) -> list[str]:
     """The reasons of ``rows`` in full, each once with its tables, those of most tables first, ``most`` of them."""
-    found = _merged((str(entry["name"]), str(_shown(entry, "reason"))) for entry in rows)
+    found = merged((str(entry["name"]), str(_shown(entry, "reason"))) for entry in rows)
     lines = [f"{_first_names(names)}: {cause}" for cause, names in found]
     more = [f"and {len(lines) - most} more reasons"] if len(lines) > most else []
     return [*lines[:most], *more]
-
-
-def _merged(told: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
-    """What is ``told`` of tables, as name and text: each text once with the names, that of most tables first. Texts
-    that differ in nothing but instants are one, with the first and the last of these."""
-    found: dict[tuple[str, ...], tuple[list[str], list[list[str]]]] = {}
-    for name, text in told:
-        names, instants = found.setdefault(tuple(_INSTANT.split(text)), ([], []))
-        names.append(name)
-        instants.append(_INSTANT.findall(text))
-    lines = [(_filled(parts, instants), names) for parts, (names, instants) in found.items()]
-    return sorted(lines, key=lambda line: -len(line[1]))
-
-
-def _filled(parts: Sequence[str], instants: Iterable[Sequence[str]]) -> str:
-    """The text of ``parts`` with the first and the last of the ``instants`` between each two of them."""
-    ends = [(min(each), max(each)) for each in zip(*instants, strict=True)]
-    between = [first if first == last else f"{first} to {last}" for first, last in ends]
-    return "".join(part for pair in zip(parts, [*between, ""], strict=True) for part in pair)
 
 
 def _first_names(names: Sequence[str]) -> str:
@@ -138,12 +120,12 @@ def _first_names(names: Sequence[str]) -> str:
     return ", ".join([*names[:MOST_NAMES], *more])
 
 
-def _grouped(rows: Iterable[Mapping[str, Any]], whole: _Order) -> list[str]:
-    """Tables to which the same happened in one line each, the largest group first."""
-    found = _merged((str(entry["name"]), _ending(entry)) for entry in rows)
-    lines = [f"{whole.named(names, MOST_SPANS)} {what}" for what, names in found]
-    more = [f"and {len(lines) - MOST_GROUPS} more groups"] if len(lines) > MOST_GROUPS else []
-    return [*lines[:MOST_GROUPS], *more]
+def _grouped(rows: Iterable[Mapping[str, Any]], order: Order, most: int) -> list[str]:
+    """Tables to which the same happened in one line each, the largest group first, ``most`` of them."""
+    found = merged((str(entry["name"]), _ending(entry)) for entry in rows)
+    lines = [f"{order.named(names, MOST_SPANS)} {what}" for what, names in found]
+    more = [f"and {len(lines) - most} more groups"] if len(lines) > most else []
+    return [*lines[:most], *more]
 
 
 def _ending(entry: Mapping[str, Any]) -> str:
@@ -154,47 +136,14 @@ def _ending(entry: Mapping[str, Any]) -> str:
     return f"{entry['status']} by {entry['method']}{verified}{reason}"
 
 
-def _stopped(rows: Iterable[Mapping[str, Any]], whole: _Order) -> list[str]:
-    """A line for each cause with all its tables; those of further causes are named in one more."""
-    found = _merged(
+def _stopped(rows: Iterable[Mapping[str, Any]], order: Order, most: int) -> list[str]:
+    """A line for each cause with all its tables, ``most`` of them; those of further causes are named in one more."""
+    found = merged(
         (str(entry["name"]), ": ".join(filter(None, (entry["status"], str(_shown(entry, "reason")))))) for entry in rows
     )
-    further = [name for _text, names in found[MOST_CAUSES:] for name in names]
-    more = f"for {len(found) - MOST_CAUSES} more reasons, which the report has: {whole.named(further)}"
-    return [*(f"{whole.named(names)} {what}" for what, names in found[:MOST_CAUSES]), *([more] if further else [])]
-
-
-class _Order:
-    """The names of all tables of a run in their order, numbers in them by value."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._places = {name: at for at, name in enumerate(sorted(names, key=_by_value))}
-
-    def named(self, names: Iterable[str], most: int | None = None) -> str:
-        """``names`` with their number. A span is written only where all tables of the run between its ends are in it;
-        of the spans, ``most``."""
-        found = list(self._spans(names))
-        count = sum(map(len, found))
-        if count == 1:
-            return found[0][0]
-        left = sum(map(len, found[most:])) if most is not None else 0
-        words = [f"{span[0]} to {span[-1]}" if len(span) > 2 else ", ".join(span) for span in found[:most]]
-        return f"{count} tables ({', '.join(words)}{f' and {left} more' if left else ''})"
-
-    def _spans(self, names: Iterable[str]) -> Iterator[list[str]]:
-        span: list[str] = []
-        for name in sorted(names, key=self._places.__getitem__):
-            if span and self._places[name] != self._places[span[-1]] + 1:
-                yield span
-                span = []
-            span.append(name)
-        if span:
-            yield span
-
-
-def _by_value(name: str) -> list[tuple[int, str]]:
-    """A key to sort by: table2 comes before table10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)] + [(-2, name)]
+    further = [name for _text, names in found[most:] for name in names]
+    more = f"for {len(found) - most} more reasons, which the report has: {order.named(further)}"
+    return [*(f"{order.named(names)} {what}" for what, names in found[:most]), *([more] if further else [])]
 
 
 def status_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -215,7 +164,7 @@ def verified_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """
     lines = _outcomes(VERIFIED_COLUMNS, rows, "equal")
     special = [entry for entry in rows if entry["message"] and not entry["message"].endswith("all are equal.")]
-    return [*lines, *_messages(special), summary({"status": entry["result"]} for entry in rows)]
+    return [*lines, *_messages(special, rows), summary({"status": entry["result"]} for entry in rows)]
 
 
 def cleaned_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -231,7 +180,7 @@ def cleaned_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         *_outcomes(CLEANED_COLUMNS, rows, "cleaned up"),
         *_at_most("kept", kept, MOST_LINES),
-        *_messages([entry for entry in rows if entry["message"]]),
+        *_messages([entry for entry in rows if entry["message"]], rows),
         summary({"status": entry["result"]} for entry in rows),
     ]
 
@@ -243,9 +192,12 @@ def _outcomes(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], usual: 
     return [*(_aligned(columns, cells) if cells else []), *more]
 
 
-def _messages(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _messages(rows: Sequence[Mapping[str, Any]], run: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The messages of ``rows`` in full, each once with all its tables among those of the ``run``."""
+    whole = Order(str(entry["name"]) for entry in run)
     pairs = [(str(entry["name"]), str(entry["message"])) for entry in rows]
-    lines = [f"{name}: {message.removeprefix(f'{name}: ')}" for name, message in pairs]
+    found = merged((name, message.removeprefix(f"{name}: ")) for name, message in pairs)
+    lines = [f"{whole.named(names)}: {message}" for message, names in found]
     more = [f"and {len(lines) - MOST_LINES} more reasons"] if len(lines) > MOST_LINES else []
     return [*lines[:MOST_LINES], *more]
 
@@ -283,9 +235,14 @@ def _aligned(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str
 
 
 def _shown(entry: Mapping[str, Any], column: str) -> Any:
-    """A row's value as the table shows it: the reason without the name, which has a column of its own."""
+    """A row's value as the table shows it: the reason without the name, which has a column of its own, or is that of
+    the table where the host has another one."""
     value = entry.get(column)
-    return str(value).removeprefix(f"{entry.get('name')}: ") if column == "reason" and value else value
+    if column != "reason" or not value:
+        return value
+    names = [entry.get("name"), *((entry.get(side) or {}).get("table") for side in ("source", "destination"))]
+    start = next((f"{name}: " for name in names if name and str(value).startswith(f"{name}: ")), "")
+    return str(value).removeprefix(start)
 
 
 def _cell(column: str, value: Any) -> str:
@@ -306,7 +263,7 @@ def not_carried(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def noted(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """What the user should know of single tables, each note once with its tables."""
-    found = _merged((str(entry["name"]), str(note)) for entry in rows for note in entry.get("warnings", ()))
+    found = merged((str(entry["name"]), str(note)) for entry in rows for note in entry.get("warnings", ()))
     return [f"{_first_names(names)}: {note}" for note, names in found]
 
 

@@ -21,6 +21,7 @@ MANAGED = 6144  # characters that a managed policy takes, white space not counte
 MOST = 10  # managed policies that a user or a role takes by default (the same page)
 # What needs a statement, in the order of the policies. A Sid names all that do, and has a number.
 PHASES = ("Prepare", "Move", "Plan", "Status", "Verify", "Repair", "CleanUp")
+_CALLERS = ("user/CALLER", "role/CALLER")
 _OF_ARNS = frozenset({"iam:PolicyARN"})  # keys whose values are ARNs, which are compared as such
 _PHASE = re.compile("|".join(PHASES))
 
@@ -148,6 +149,15 @@ def _each(text: str, expression: re.Pattern[str], places: Mapping[str, str | Seq
 
 def _with(text: str, expression: re.Pattern[str], values: Mapping[str, str]) -> str:
     return expression.sub(lambda match: values[match[0]], text)
+
+
+def caller_places(arn: str) -> dict[str, list[str]]:
+    """The places of the caller itself, for ``filled``: its user or role by the IAM ``arn``, every one of the account
+    where that names neither."""
+    kind, _, name = arn.rpartition(":")[2].partition("/")
+    if kind not in ("user", "role"):
+        return {each: [each.replace("CALLER", "*")] for each in _CALLERS}
+    return {each: [f"{kind}/{name}"] if each.startswith(kind) else [] for each in _CALLERS}
 
 
 def size(policy: Mapping[str, Any]) -> int:

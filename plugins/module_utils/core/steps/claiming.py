@@ -331,11 +331,11 @@ def _choose_method(record: Tracking, choice: Choice) -> None:
     if state.state == "claimed":
         record.change_method(choice.method)
         return
-    why, ways = _changed(state, choice)
+    changed = _changed(state, choice)
     if state.state == "filling":
-        record.broken_by_change(why, ways)
+        record.broken_by_change(changed.cause, changed.next_step)
     if not choice.replace_broken:
-        raise TableBroken(why, ways, table=choice.source_table)
+        raise changed
 
 
 def require_whole(record: Record, choice: Choice) -> None:
@@ -344,7 +344,7 @@ def require_whole(record: Record, choice: Choice) -> None:
     if choice.replace_broken or _filling(record) is not None:
         return
     if record.method != choice.method and record.state in ("filling", "broken"):
-        raise TableBroken(*_changed(record, choice), table=choice.source_table)
+        raise _changed(record, choice)
     if record.state == "broken" and not choice.resumes:
         raise _broken(record, choice)
 
@@ -354,11 +354,16 @@ def _broken(record: Record, choice: Choice) -> TableBroken:
     return TableBroken(str(record.evidence.get("broken", "")), record.next, table=choice.source_table)
 
 
-def _changed(record: Record, choice: Choice) -> tuple[str, str]:
+def _changed(record: Record, choice: Choice) -> TableBroken:
     """Why another method does not go on with half a table, and the ways out."""
-    why = f"The method {record.method} has begun to fill the table, and the method is now {choice.method}."
-    ways = f"Go on with {record.method} instead of {choice.method}; or delete the copy {choice.table} and run again."
-    return why if record.state == "filling" else str(record.evidence.get("broken", "")), ways
+    found = TableBroken(
+        f"The method {record.method} has begun to fill the table, and the method is now {choice.method}.",
+        f"Go on with {record.method} instead of {choice.method}; or delete the copy {choice.table} and run again.",
+        table=choice.source_table,
+    )
+    if record.state == "filling":
+        return found
+    return TableBroken(str(record.evidence.get("broken", "")), found.next_step, table=choice.source_table)
 
 
 def foreseen(
@@ -380,7 +385,7 @@ def foreseen(
         return anew
     changed = record.method != choice.method and record.state in ("filling", "broken")
     if changed and not choice.replace_broken:
-        raise TableBroken(*_changed(record, choice), table=choice.source_table)
+        raise _changed(record, choice)
     is_broken = changed or record.state == "broken"
     if there is None or not choice.replace_broken or not is_broken or (choice.resumes and not changed):
         return record

@@ -158,9 +158,9 @@ def verify_tables(
     export: Export | None = None,
 ) -> Verification:
     """Compare both tables, or the ``export`` of the source with the destination; reads only. The ``record`` of the
-    table knows by which transform its items were brought, and when. Raises TableBroken for another one, MissingTable,
-    KeySchemaDiffers, ChecksumMismatch, CountMismatch, ExportDamaged for an export that is not whole any more, and what
-    the data plane raises."""
+    table knows by which transform its items were brought, and when. Raises TransformChanged for another one,
+    MissingTable, KeySchemaDiffers, ChecksumMismatch, CountMismatch, ExportDamaged for an export that is not whole any
+    more, and what the data plane raises."""
     live = [] if export is not None else [(source, options.source_table)]
     there, *read = item_tables((destination, options.table), *live, bounds=bounds)
     here, rate = read[0] if read else there, options.items.read_rate
@@ -277,8 +277,8 @@ def repair_differences(
 def _changing(
     source: Account, destination: Account, options: VerifyOptions, record: Record | None
 ) -> Definition | None:
-    """The transform by which the items of the table were brought; None for none. Raises TableBroken where the one of
-    the ``options`` is another."""
+    """The transform by which the items of the table were brought; None for none. Raises TransformChanged where
+    the one of the ``options`` is another."""
     if options.transform is None:
         if record is not None:
             require_same_transform(record, "", options.source_table)
@@ -291,7 +291,7 @@ def _changing(
 
 
 def _require_marked(source: Account, destination: Account, options: VerifyOptions) -> None:
-    """Without a record, the table's tags say by which transform its items were brought. Raises TableBroken."""
+    """Without a record, the table's tags say by which transform its items were brought. Raises TransformChanged."""
     there = TableDefinition.read(destination, options.table)
     mark = ""
     if options.transform is not None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from ..account import Account
-from ..errors import FerryError, TableBroken
+from ..errors import FerryError, TransformChanged
 from ..items.transform.hashing import salts_needed
 from ..jobs.entries import job_of_entry
 from ..record import transitions
@@ -85,7 +85,7 @@ def transform_word(mark: str) -> str:
 
 
 def require_marked_transform(tags: Mapping[str, str], mark: str, name: str, source_table: str) -> None:
-    """Raises TableBroken where the ``tags`` of the table ``name``, of which no record can be read, name another
+    """Raises TransformChanged where the ``tags`` of the table ``name``, of which no record can be read, name another
     transform than ``mark``, or where nothing says that it was this one."""
     copied = tags.get(COPY_TAG, "").split(" ")
     before = next((word.removeprefix(_WORD) for word in copied if word.startswith(_WORD)), "")
@@ -101,19 +101,19 @@ def holds_table(record: Record, destination: Account, name: str) -> bool:
 
 
 def require_same_transform(record: Record, mark: str, source_table: str) -> None:
-    """Raises TableBroken where items of the record's table were written by another transform than ``mark``."""
+    """Raises TransformChanged where items of the record's table were written by another transform than ``mark``."""
     began = began_with(record)
     if began is None or began.fingerprint == mark:
         return
     raise _another(record.name, began.fingerprint, mark, source_table)
 
 
-def _another(name: str, before: str, now: str, source_table: str) -> TableBroken:
+def _another(name: str, before: str, now: str, source_table: str) -> TransformChanged:
     """The error for a copy of which it is not known that it has items: steps may have kept out all of them."""
     as_before = (
         "Set transform, its names and values, the salts and functions as they were" if before else "Leave transform out"
     )
-    return TableBroken(
+    return TransformChanged(
         f"The copy {name} was filled, or begun, {_words(before, now)}.",
         f"{as_before}, and run again; or delete the copy {name}, whose deletion protection is on while it is filled,"
         " and run again.",

@@ -22,7 +22,7 @@ from ...core.plan.handed_on import is_packed, unpack
 from ...core.record import lease, process
 from ...core.report import adoption, text
 from ...core.report import folder as folders
-from ...core.report.document import Document, WrittenBy, artifact, document, part_of, with_part
+from ...core.report.document import Document, WrittenBy, artifact, document, part_of, runs_of, with_part
 from ...core.report.planned import is_plan, with_plan
 from ..accounts import Accounts
 from ..outcome import explain
@@ -35,6 +35,7 @@ SPEC: dict[str, Any] = {
     "part": {"type": "str", "choices": list(PARTS), "default": "migration"},
     "lines": {"type": "list", "elements": "str"},
     "others": {"type": "list", "elements": "str", "default": []},
+    "earlier_runs": {"type": "list", "elements": "str"},
     "changes": {"type": "list", "elements": "str", "default": []},
     "dir": {"type": "path"},
     "plan": {"type": "str"},
@@ -56,33 +57,36 @@ SPEC: dict[str, Any] = {
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """Show the rows as one table, or the ``lines`` that others have made of them, then write them; in check mode they
-    are only shown. With ``try_only`` only try whether they can be written. Raises ReportNotWritten then.
+    are only shown. With ``try_only`` only try whether they can be written, and say which runs the report names already:
+    what others add is a run's beside this one. Raises ReportNotWritten then.
 
     Shown first, and what cannot be written or copied is told: it changes nothing in how the tables ended.
     """
     if params["try_only"]:
-        _try(params["dir"])
-        return {"changed": False, "lines": []}
+        return {"changed": False, "lines": [], "runs": _try(params["dir"])}
     rows, lines = params["tables"], params["lines"]
     if lines is None:
-        lines = [*params["changes"], *text.overview(rows, check_mode)]
+        lines = [*params["changes"], *text.overview(rows, check_mode, bool(params["dir"]))]
     for line in lines:
         progress(line)
     found = _found(params)
-    more: dict[str, str] = {}
+    iac: dict[str, str] = {}
     result = {"changed": any(row.get("changed") for row in rows), "lines": lines, "report": "", "copies": []}
     if params["dir"] and not check_mode:
         try:
             folder = folders.place(params["dir"])
-            found = _found(params, folders.former(folder))
-            more = _adopted(params, found)
-            files = folders.files_of(found)
-            folders.write(folder, {**more, **files})
+            with folders.held(folder, lambda: progress(f"Another run writes the report in {folder}: waiting.")):
+                found = _found(params, folders.former(folder))
+                more = _adopted(params, found)
+                files = folders.files_of(found)
+                folders.write(folder, {**more, **files})
+                folders.remove_stale(folder, found)
+                iac = folders.adopted(folder, found)
             result["report"] = str(folder / (folders.PAGE if folders.PAGE in files else folders.MARKDOWN))
         except OSError as error:
             result["warnings"] = [f"{_not_written(params['dir'], error).cause} It is shown above."]
         said = [result["report"]] if result["report"] else []
-        for uri, words in _copied(params, found, more):
+        for uri, words in _copied(params, found, iac):
             result["copies"] += [uri] if uri else []
             said.append(words)
         if said:
@@ -104,7 +108,7 @@ def _found(params: Mapping[str, Any], former: Mapping[str, Any] | None = None) -
     if part == "migration":
         plan = _plan(params["plan"])
         rows = with_plan(params["tables"], plan) if plan else params["tables"]
-        return document(rows, written, former, params["others"])
+        return document(rows, written, former, params["others"], params["earlier_runs"])
     return with_part(former, part, params["tables"], written)
 
 
@@ -164,7 +168,7 @@ def _copied(params: Mapping[str, Any], found: Document, adopted: Mapping[str, st
             account = accounts.get("destination", place["destination"])
             bucket = StagingBucket(account, name, account.account_id, place.get("kms_key_arn") or "")
             own = part_of(found, _of_account(account))
-            here = f"iac/{account.account_id}-{account.region}/"
+            here = f"{adoption.FOLDER}/{account.account_id}-{account.region}/"
             more = {name: each for name, each in adopted.items() if name.startswith(here)}
             uri = copy_report(bucket, found["run"], {**folders.files_of(own), **more})
             yield uri, uri
@@ -179,11 +183,13 @@ def _of_account(account: Account) -> Callable[[Mapping[str, Any]], bool]:
     return lambda entry: (entry["destination"]["account_id"], entry["destination"]["region"]) == where
 
 
-def _try(path: str | None) -> None:
+def _try(path: str | None) -> list[str]:
     if not path:
-        return
+        return []
     try:
-        folders.require_writable(folders.place(path))
+        folder = folders.place(path)
+        folders.require_writable(folder)
+        return sorted(runs_of(folders.former(folder)))
     except OSError as error:
         raise _not_written(path, error) from error
 

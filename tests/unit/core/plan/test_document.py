@@ -93,6 +93,16 @@ def test_tables_that_cannot_go_are_always_named_and_others_up_to_fifty() -> None
     assert any(line.startswith("t1: by s3") for line in lines_of(data(planned("t1"), STUCK)))
 
 
+def test_of_many_tables_those_that_cannot_go_for_one_reason_have_one_line() -> None:
+    stuck = [replace(STUCK, host=f"stuck{number}") for number in range(60)]
+    other = replace(STUCK, host="other", reasons=(Reason("Other", "no way", "Ask."),))
+    lines = list(lines_of(data(planned("t"), *stuck, other)))
+    assert lines[:2] == [
+        "60 tables (stuck0 to stuck59): cannot go: no key. Add the key.",
+        "other: cannot go: no way. Ask.",
+    ]
+
+
 def test_unconfirmed_prices_are_named_where_they_count() -> None:
     assert any("UNCONFIRMED: export_gb, import_gb" in line for line in lines_of(data(planned("t"))))
     assert not any("UNCONFIRMED" in line for line in lines_of(data(STUCK)))

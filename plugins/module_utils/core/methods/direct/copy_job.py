@@ -335,7 +335,7 @@ def _same_as_planned(job: Job, options: DirectOptions, definition: TableDefiniti
 
 def _begin(destination: Account, record: Tracking, job: Job, mark: str) -> None:
     """The copying begins, or goes on: since when, and by which transform, is in the ``record`` before the first item
-    is read. Raises TableBroken where another transform has written items."""
+    is read. Raises TransformChanged where another transform has written items."""
     require_same_transform(record.record, mark, job.name)
     if record.record.state == "broken":
         record.fill_again(record.record.method, seen_table_id=_seen(destination, job))

@@ -188,6 +188,7 @@ class TestRecorded:
         with pytest.raises(errors.TableBroken, match=words) as refused:
             Playbook(aws, 2).start(method="direct", transform=choices_of(then))
         assert "delete the copy orders" in refused.value.next_step
+        assert refused.value.status == "refused"
         with pytest.raises(errors.TableBroken, match=words):
             preview(
                 aws.account("source"), aws.account("destination"),
@@ -694,7 +695,7 @@ def test_a_broken_table_is_repaired_by_its_transform_and_goes_on(
         return result
 
     other = verify([*RENAMED, {"drop": "price"}])
-    assert (other["failed"], other["ferry_error"]) == (True, "TableBroken")
+    assert (other["failed"], other["ferry_error"]) == (True, "TransformChanged")
     mended = verify(steps)
     assert (mended["clean"], mended["filled"], mended["repaired"]["put"]) == (True, True, 1), mended
     with pytest.raises(errors.TableBroken, match="there is none now"):
