@@ -188,13 +188,13 @@ def claim(
                 )
                 return _taken(tracking, destination, choice, there, now_source, missing_since)
             taken = run.hold(record, choice.take_over)
+            if isinstance(taken, HeldElsewhere):
+                seconds = max(1.0, min(LOOK_GAP, taken.again - run.clock.now()))
+                return Later(seconds, taken.words, held=taken)
+            tracking = Tracking(run, choice.table, taken.record)
+            return _taken(tracking, destination, choice, there, now_source, missing_since)
         except (RecordChanged, TakenFirst):
-            continue  # somebody was faster: read what stands there now
-        if isinstance(taken, HeldElsewhere):
-            seconds = max(1.0, min(LOOK_GAP, taken.again - run.clock.now()))
-            return Later(seconds, taken.words, held=taken)
-        tracking = Tracking(run, choice.table, taken.record)
-        return _taken(tracking, destination, choice, there, now_source, missing_since)
+            continue  # somebody was faster, maybe this run for another source: read what stands there now
     raise busy(choice.source_table)
 
 
@@ -226,6 +226,8 @@ def _taken(
         return _prepared(record, destination, choice, there, source, missing_since)
     except NotYet as early:
         return later(record, early)
+    except RecordChanged:
+        raise  # it is not as this run took it: nothing to give back
     except FerryError as error:
         give_back(record, error)
         raise

@@ -21,7 +21,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.option
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.planning import ToPlan, make_plan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import METHODS, Migration, judge, preview
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.prices import usual
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Record, table_key
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Record, Source, table_key
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
 from demo.tables import on_demand
 from tests.unit.lab.spark.conftest import spark
@@ -173,6 +173,31 @@ def test_two_controllers_bring_one_part_each_and_one_waits_for_the_other(glue: G
     assert first.finish("both", ahead)["east"].status == "migrated"
     assert second.finish("both", behind)["west"].status == "migrated"
     assert ids(glue, "both") == expected("east", "west")
+
+
+def test_of_two_sources_that_a_run_begins_at_once_one_waits_for_the_other(
+    glue: Glue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(glue, "first", "north", "south")
+    Playbook(glue, 35).merge("three", "first")
+    playbook, begin, begun = Playbook(glue, 36), Tracking.begin_part, list[str]()
+
+    def both_at_once(tracking: Tracking, source: Source, method: str, heads: Mapping[str, str]) -> None:
+        if not begun:  # between our reading and our writing another thread of this run writes for the other source
+            found = glue.lab.client("dynamodb", "source").describe_table(TableName="south")["Table"]
+            south = Source(found["TableArn"], found["TableId"])
+            begin(Tracking(tracking.run, tracking.name), south, method, {"id": "TENANT#south#"})
+        begun.append(source.arn.rpartition("/")[2])
+        begin(tracking, source, method, heads)
+
+    monkeypatch.setattr(Tracking, "begin_part", both_at_once)
+    judged = playbook.merge("three", "north", "south")
+    assert {name: (each.failure, each.status) for name, each in judged.items()} == {
+        "north": (None, "migrated"),
+        "south": (None, "migrated"),
+    }
+    assert begun[:3] == ["north", "south", "north"]
+    assert ids(glue, "three") == expected("first", "north", "south")
 
 
 def test_the_settings_are_those_of_the_first_and_a_difference_is_told(glue: Glue) -> None:
