@@ -198,7 +198,7 @@ def failed_run(bucket: StagingBucket, plan: JobPlan, noun: str, run: str, status
     why = f": {status.message.rstrip('.')}" if status.message else ""
     return SparkJobFailed(
         f"The {noun} {run} {words} with {left} of {len(plan.files)} files of the export left{why}.",
-        "Look at its log.",
+        "Look at its log." if not status.full else "Wait until others have ended, or set fewer workers in spark.",
         table=plan.table,
         details={"run": run, "files_left": left, "message": status.message},
     )
