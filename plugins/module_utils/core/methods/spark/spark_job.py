@@ -56,7 +56,7 @@ from .planning import (
     plan_of,
     submission_of,
 )
-from .results import JobTotals, failed_run, files_left, percent_done, read_totals, refusal, started_run, way_on
+from .results import JobTotals, failed_run, files_left, percent_done, read_totals, refusal, started_run, with_way_on
 from .room import lacking, require_quota
 
 AT_ONCE = 4  # tables that one waiter counts at the same time
@@ -420,13 +420,13 @@ class TableWork:
 
     def _broken(self, job: Job, error: FerryError) -> Job:
         """The ``job`` failed with ``error``, and the table lacks items; the words say the ways out."""
-        ways = way_on(error, job.name, merged=bool(self.record.record.heads))
-        failed = ended_with(job, type(error)(error.cause, ways, table=error.table, details=error.details))
+        error = with_way_on(error, job.name, merged=bool(self.record.record.heads))
+        failed = ended_with(job, error)
         if self.record.record.state != "filling":
             return self._ended(failed)
         token = str(job.request.get("run", {}).get("run", "none"))
         self.record.broken(
-            failed, seen_table_id=job.result["table_id"], why=error.cause, next=ways, keep=KEPT, token=token
+            failed, seen_table_id=job.result["table_id"], why=error.cause, next=error.next_step, keep=KEPT, token=token
         )
         return failed
 
