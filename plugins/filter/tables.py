@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -404,10 +404,14 @@ def _needs_by_record(status: Mapping[str, Any]) -> dict[str, set[str]]:
     return found
 
 
-def pair_users(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> list[str]:
+def pair_users(
+    pairs: Mapping[str, str], hostvars: HostVars, first: str, tables: Collection[str] | None = None
+) -> list[str]:
     """The tables that share accounts with ``first``, by their names in the destination: they are counted as users of
-    what they share. ``pairs`` is the result of ``account_pairs``."""
-    return sorted({table_names(host, hostvars[host])[1] for host, owner in pairs.items() if owner == first})
+    what they share. ``pairs`` is the result of ``account_pairs``; with ``tables``, a list of ``pair_tables``, those of
+    them alone."""
+    named = [table_names(host, hostvars[host]) for host, owner in pairs.items() if owner == first]
+    return sorted({destination for source, destination in named if tables is None or source in tables})
 
 
 def inventory_problems(hosts: Iterable[str], hostvars: HostVars, sides: Sides | None = None) -> dict[str, str]:

@@ -17,7 +17,7 @@ description:
     put items into the tables. To a role with that tag only what is missing is added. A role without it is refused.
   - With O(state=absent) it removes the jobs of AWS Glue and the applications of EMR Serverless that the migration
     made, the objects below the folder of account and Region in C(tableferry/spark/) of the bucket and the role, each
-    when no table needs it any more.
+    when no table needs it any more. Where other tables need the role yet, O(tables) leave its policy.
 options:
   destination:
     required: true

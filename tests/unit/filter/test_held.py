@@ -94,7 +94,7 @@ OTHER: dict[str, Any] = {
 ROLES_OF_THE_RUN = ("check_inventory", "plan_tables", "report_migration")
 OPTIONS_SET_BY_THE_PLAYBOOK = {
     "source_account": {"bucket", "kms_key_arn", "tables", "users", "go_on"},
-    "destination_account": {"tables", "users", "go_on"},
+    "destination_account": {"tables", "users", "spark_users", "go_on"},
     "judge_table": {"name", "source_table", "source", "destination", "jobs", "record"},
     "move_table": {"source", "destination", "bucket", "bucket_owner", "kms_key_arn"},
 }

@@ -286,6 +286,7 @@ def test_users_of_what_a_pair_shares_are_all_its_tables() -> None:
     hostvars = {"a": SIDES, "b": {**SIDES, "ferry_method": "direct", "ferry_destination_table": "bees"}, "c": SIDES}
     assert pair_users(pairs, hostvars, "a") == ["a", "bees"]
     assert pair_users(pairs, hostvars, "c") == ["c"]
+    assert pair_users(pairs, hostvars, "a", ["b", "c"]) == ["bees"]  # those of a list of pair_tables
 
 
 def test_outlook_tells_each_table_of_its_pair() -> None:

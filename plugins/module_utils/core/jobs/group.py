@@ -52,6 +52,7 @@ class Entry:
     reading: Literal["", "describe", "result"] = ""  # what going on now is: a poll, the look at an ended job, neither
     probing: bool = False  # its next step tries for a slot that none of our jobs left
     listed: State | Literal[""] = ""  # the end that a listing showed
+    aws_state: str = ""  # AWS's word for it, while a listing shows that AWS has not begun to work on it
     pace: JobPace = field(default_factory=JobPace)  # how far it is, by listings or by the job itself
     failures: int = 0
     described: float = 0.0  # when it was last asked for by itself
@@ -95,6 +96,7 @@ class Listing:
 
     states: dict[str, State] = field(default_factory=dict)
     percents: dict[str, float] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
     calls: int = 0
     complete: bool = False
     error: Exception | None = None
@@ -229,6 +231,7 @@ class Group:
                 return listing
             listing.states |= page.states
             listing.percents |= page.percents
+            listing.waiting |= page.waiting
             seen |= set(page.states)
             token = page.next_token
             if not token or look.arns <= seen:
@@ -253,6 +256,8 @@ class Group:
         waiting = self.waiting("end")
         for entry in waiting:
             entry.pace.note(now, listing.percents.get(entry.job.arn))
+            if entry.job.arn in listing.states:
+                entry.aws_state = listing.waiting.get(entry.job.arn, "")
             state = listing.states.get(entry.job.arn, "running")
             if state != "running":
                 entry.phase, entry.due, entry.reading, entry.listed = "due", now, "result", state

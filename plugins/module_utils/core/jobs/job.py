@@ -18,6 +18,8 @@ from .. import sdk
 from ..errors import FerryError, InvalidInput, ServiceError, error_from, is_known
 
 NOT_FOLLOWED = "not_followed"  # in the details of a failure: nobody knows how the job goes on
+AWS_WAITS = "aws_waits"  # in the result of one that timed out: AWS's word for it, as AWS had not begun to work on it
+LACK = "lack"  # in the result of one that AWS had no capacity for: since and last (ISO 8601), message, needs
 State = Literal["planned", "pending", "running", "completed", "failed", "cancelled", "not_needed"]
 PendingReason = Literal[
     "", "slot", "point_in_time_recovery", "backup_plan", "source_table", "settings", "waiter", "job", "held", "fence"

@@ -85,12 +85,14 @@ class Pause:
 class Page:
     """One page of a list call: the state of each ARN on it, and where the list continues.
 
-    ``percents`` are those that AWS tells of running jobs, for the progress lines.
+    ``percents`` are those that AWS tells of running jobs, for the progress lines; ``waiting`` are AWS's own words for
+    those that it has taken and not begun to work on.
     """
 
     states: Mapping[str, State]
     next_token: str = ""
     percents: Mapping[str, float] = field(default_factory=dict)
+    waiting: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .job import Job
+from .job import LACK, Job
 
 NAMED = 10  # of the tables that run longest
 LINE_GAP, QUIET_GAP = 5.0, 60.0  # seconds between blocks, when something changed and when not
@@ -84,6 +84,7 @@ class Running:
     """A job that runs: its table, what it is called, for how many seconds it runs, and what was seen of it.
 
     ``items_about`` is how many items there are, by a description that may be 6 hours old; 0 where nobody knows.
+    ``aws_state`` is AWS's word for it while AWS has not begun to work on it.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Running:
     seconds: float
     pace: JobPace
     items_about: int = 0
+    aws_state: str = ""
 
     @property
     def percent(self) -> float | None:
@@ -208,6 +210,7 @@ def progress_line(plural: str, jobs: Sequence[Job], percents: Iterable[float] = 
         ),
         (sum(job.open and job.pending_reason == "held" for job in jobs), "held by other runs"),
         (sum(job.open and job.pending_reason == "fence" for job in jobs), _fenced(jobs)),
+        (sum(job.open and LACK in job.result for job in jobs), _lacking(jobs)),
         (sum(job.state == "running" or (job.open and job.pending_reason == "settings") for job in jobs), "running"),
     ):
         if count:
@@ -239,6 +242,16 @@ def _fenced(jobs: Iterable[Job]) -> str:
     return f"waiting until {until}, when no request of a former run can arrive any more"
 
 
+def _lacking(jobs: Iterable[Job]) -> str:
+    """Since when AWS has no capacity for some of the ``jobs``, when it last said so, and what each of them needs."""
+    lacks = [job.result[LACK] for job in jobs if job.open and LACK in job.result]
+    if not lacks:
+        return ""
+    since, last = min(each["since"] for each in lacks), max(each["last"] for each in lacks)
+    needs = " or ".join(sorted({each["needs"] for each in lacks}))
+    return f"refused for lack of capacity since {since}, last at {last} ({needs} needed)"
+
+
 def names_line(running: Iterable[Running], now: float) -> str:
     """The tables whose jobs run, by name, those that run longest first; of more than ten the slowest ten.
 
@@ -251,6 +264,8 @@ def names_line(running: Iterable[Running], now: float) -> str:
 
 def _state(running: Running, now: float) -> str:
     words = [f"{running.noun} {duration(running.seconds)}"]
+    if running.aws_state:
+        words.append(f"AWS says {running.aws_state}")
     if running.percent is not None:
         of = f" of about {running.items_about:,} items" if running.items_about else ""
         words.append(f"{running.percent:.0f} %{of}")

@@ -22,7 +22,7 @@ from ..aws_errors import code_of, is_away, is_expired, is_passing
 from ..errors import CredentialsError, FerryError, LeaseOver, RecordBusy
 from ..items.kept_connections import KEPT
 from .group import Entry, Group, TableJobs
-from .job import NOT_FOLLOWED, Job, ended_with
+from .job import AWS_WAITS, NOT_FOLLOWED, Job, ended_with
 from .kind import Instead, JobKind, OwnWork, Pause, WaitItem, WaitResult
 from .progress import QUIET_GAP, Running, Telling, point_of
 
@@ -104,7 +104,9 @@ class Waiter:
             if table.entry and table.entry.steps:
                 table.entry.steps.close()  # work of its own must stop
             if table.reached.open:
-                table.jobs[table.at] = replace(table.reached, result={**table.reached.result, "timed_out": True})
+                waits = {AWS_WAITS: table.entry.aws_state} if table.entry and table.entry.aws_state else {}
+                result = {**table.reached.result, "timed_out": True, **waits}
+                table.jobs[table.at] = replace(table.reached, result=result)
         if self._groups:
             self._tell(last=True)
         return WaitResult(
@@ -164,7 +166,7 @@ class Waiter:
             return
         now = self._clock()
         group = self._groups.setdefault(key, Group(kind, item.job.kind, account, scope, last_event=now))
-        result = {name: value for name, value in item.job.result.items() if name != "timed_out"}
+        result = {name: value for name, value in item.job.result.items() if name not in ("timed_out", AWS_WAITS)}
         table.entry = entry = Entry(table, item, replace(item.job, result=result), group, due=now)
         entry.entered, entry.since = account.now().isoformat(), now
         self._spans.setdefault(item.name, {})[item.job.kind] = (entry.entered, "")
@@ -383,6 +385,7 @@ class Waiter:
                 now - entry.since,
                 entry.pace,
                 int(entry.job.result.get("items_about") or 0),
+                entry.aws_state,
             )
             for entry in entries
         ]

@@ -111,6 +111,18 @@ class Counted:
             return self._keep(resource, f"it is being taken away: {held_words(lease, uses.closing, self._now())}")
         return self._keep(resource, self._why(everything, uses, staying))
 
+    def needing(self, resource: str) -> frozenset[str] | None:
+        """The tables of the users of ``resource``, without ours that may leave. None where some user is not known by
+        name, where the record table was restored since, and while it is taken away. Reads only."""
+        uses = self._store.read_uses(resource)
+        if uses is None or uses.home != self._store.home or uses.closing:
+            return None
+        everything = self._store.everything()
+        users = uses.users - (frozenset(self._tables) - frozenset(self._staying(everything)))
+        recorded = {user_id(record.migration, record.name): record.name for record in everything.records}
+        known = {**uses.tables, **recorded, **self._tables}
+        return frozenset(known[user] for user in users) if users <= known.keys() else None
+
     @contextmanager
     def leave(self, resource: str, *, there: bool = True) -> Iterator[bool]:
         """True when nobody else needs ``resource``: it is to be taken away within the context.

@@ -181,13 +181,15 @@ class Record:
         return max([self.attempt, *(job.attempt for job in self.jobs)])
 
     def with_job(self, entry: JobEntry) -> Record:
-        """The record with ``entry``, in the place of the one with its token. Open ones are never dropped."""
+        """The record with ``entry``, in the place of the one with its token. The oldest are dropped, but none that is
+        open, and not the newest of a purpose: many runs of one job must not make the table's export unknown."""
         if self.job(entry.token) is None:
             jobs = (*self.jobs, entry)
         else:
             jobs = tuple(entry if job.token == entry.token else job for job in self.jobs)
         spare = len(jobs) - JOBS_KEPT
-        ended = [job for job in jobs if not job.is_open][: max(0, spare)]
+        newest = {job.purpose: job.token for job in jobs}.values()
+        ended = [job for job in jobs if not job.is_open and job.token not in newest][: max(0, spare)]
         return replace(self, jobs=tuple(job for job in jobs if job not in ended))
 
     def to_item(self) -> dict[str, dict[str, Any]]:

@@ -38,8 +38,16 @@ class Uses:
     def named_users(self, users: Iterable[str]) -> dict[str, str]:
         """Those of the ``users`` that are known by name, as ``table (migration ..)``."""
         wanted = set(users)
-        parts = (name.split(" ", 2) for name in sorted(self.names) if name.count(" ") >= 2)
-        return {user: f"{table} (migration {migration})" for user, table, migration in parts if user in wanted}
+        return {user: f"{table} (migration {migration})" for user, table, migration in self._parts if user in wanted}
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """The destination table of each user that is known by name."""
+        return {user: table for user, table, _migration in self._parts if user in self.users}
+
+    @property
+    def _parts(self) -> list[list[str]]:
+        return [name.split(" ", 2) for name in sorted(self.names) if name.count(" ") >= 2]
 
     @property
     def name(self) -> str:

@@ -20,6 +20,10 @@ class Users(Protocol):
     def needed(self, resource: str) -> bool:
         """Whether ``resource`` would stay if we left now. Reads only: for plans."""
 
+    def needing(self, resource: str) -> frozenset[str] | None:
+        """The tables, by their names in the destination, that need ``resource`` when ours that may leave have left;
+        None where not all of them are known. Reads only."""
+
     def leave(self, resource: str, *, there: bool = True) -> AbstractContextManager[bool]:
         """Say that we do not need ``resource`` any more; ``there``: it was seen where it stands.
 
@@ -36,6 +40,10 @@ class Uncounted:
     def needed(self, resource: str) -> bool:
         """Nobody else is known."""
         return False
+
+    def needing(self, resource: str) -> frozenset[str] | None:
+        """Nobody else is known."""
+        return frozenset()
 
     @contextmanager
     def leave(self, resource: str, *, there: bool = True) -> Iterator[bool]:

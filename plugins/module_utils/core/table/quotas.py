@@ -17,7 +17,7 @@ from ..errors import FerryError, QuotaTooSmall
 from .definition import Shape, TableDefinition
 
 INDEXES = 20  # per table, unless the account's quota was raised (measured/indexes-capacity 1)
-_INDEXES_QUOTA = {"ServiceCode": "dynamodb", "QuotaCode": "L-F7858A77"}  # Global Secondary Indexes per table
+_INDEXES_QUOTA = ("dynamodb", "L-F7858A77")  # Global Secondary Indexes per table
 TABLE_UNITS = 40000  # per table and per index alike (measured/indexes-capacity 3)
 _UNITS = {
     "ReadCapacityUnits": "TableMaxReadCapacityUnits",
@@ -41,11 +41,15 @@ def _check_indexes(destination: Account, shape: TableDefinition) -> None:
     count = len(shape.global_secondary_indexes)
     if count <= INDEXES:
         return
-    answer = _readable(destination, "service-quotas", "get_service_quota", **_INDEXES_QUOTA)
-    most = int(answer["Quota"]["Value"]) if answer else INDEXES
+    allowed = allowed_by(destination, *_INDEXES_QUOTA)
+    most = INDEXES if allowed is None else allowed
     if count <= most:
         return
-    unread = "" if answer else " If it has been raised, allow servicequotas:GetServiceQuota so that this can be seen."
+    unread = (
+        ""
+        if allowed is not None
+        else " If it has been raised, allow servicequotas:GetServiceQuota so that this can be seen."
+    )
     raise QuotaTooSmall(
         f"The table has {count} global secondary indexes to create, and account {destination.account_id} may have"
         f" {most} per table in {destination.region}.",
@@ -88,9 +92,16 @@ def _units(shape: TableDefinition) -> Iterator[tuple[str, str, int]]:
                 yield place, unit, int(value)
 
 
-def _readable(destination: Account, service: str, operation: str, **params: str) -> Shape | None:
+def allowed_by(account: Account, service: str, code: str) -> int | None:
+    """What the quota ``code`` of a ``service``, as Service Quotas call both, allows the ``account`` in its Region; None
+    where that cannot be read."""
+    answer = _readable(account, "service-quotas", "get_service_quota", ServiceCode=service, QuotaCode=code)
+    return int(answer["Quota"]["Value"]) if answer else None
+
+
+def _readable(account: Account, service: str, operation: str, **params: str) -> Shape | None:
     """The answer; None where the quota cannot be read, which stops nobody."""
     try:
-        return destination.ask(service, operation, "reading the quotas of DynamoDB", retries=1, **params)
+        return account.ask(service, operation, "reading the quotas", retries=1, **params)
     except FerryError:
         return None

@@ -60,10 +60,9 @@ def _prepare(account: Account, access: SparkAccess, check_mode: bool, shared: Sh
 
 def _leave(account: Account, access: SparkAccess, check_mode: bool, shared: Sharing) -> dict[str, Any]:
     plan = plan_removal(account, access, shared.users)
-    if not check_mode:
-        apply_removal(plan, shared.users)
+    left = plan.left if check_mode else apply_removal(plan, shared.users)
     result = shared.result(bool(plan.changes))
-    result["left"] = [*result["left"], *(each.to_dict() for each in plan.left)]
+    result["left"] = [*result["left"], *(each.to_dict() for each in left)]
     return changed(plan.changes, "Spark jobs", role_arn=role_arn(account, access.given_role), **result)
 
 

@@ -64,6 +64,27 @@ def test_a_line_says_what_other_runs_keep_waiting(reason, words) -> None:
     assert progress_line("settings", jobs) == f"settings 0/2 done, 2 {words}"
 
 
+def test_a_line_says_since_when_aws_has_no_capacity() -> None:
+    lacks = [
+        {"lack": {"since": f"2026-11-29T20:0{since}:00Z", "last": f"2026-11-29T21:0{last}:00Z", "needs": "5 vCPUs"}}
+        for since, last in ((2, 5), (1, 4))
+    ]
+    jobs = [
+        Job("spark_job", "a", state="running", result=lacks[0]),
+        Job("spark_job", "b", state="pending", pending_reason="slot", result=lacks[1]),
+        Job("spark_job", "c", state="failed", result=lacks[1]),
+    ]
+    assert progress_line("Spark jobs", jobs) == (
+        "Spark jobs 0/3 done, 1 failed, 1 waiting for a slot, 2 refused for lack of capacity since"
+        " 2026-11-29T20:01:00Z, last at 2026-11-29T21:05:00Z (5 vCPUs needed), 1 running"
+    )
+
+
+def test_a_job_that_aws_has_not_begun_to_work_on_is_named_so() -> None:
+    waits = Running("a", "spark_job", "Spark job", 60.0, JobPace(), aws_state="SCHEDULED")
+    assert names_line([waits], 0) == "running: a (Spark job 1m00s, AWS says SCHEDULED)"
+
+
 def test_the_slowest_ten_are_named_where_more_run() -> None:
     running = [
         Running(f"table-{number:02d}", "import", "import", 60.0 * number, paced((0, None, None)))

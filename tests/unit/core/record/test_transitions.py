@@ -277,7 +277,16 @@ def test_open_jobs_are_never_dropped(entries: list[tuple[str, bool]]) -> None:
         record = record.with_job(JobEntry("p", "k", 1, f"{token}{number}", "", 0, 0, state=state))  # type: ignore[arg-type]
     opened = sum(is_open for _, is_open in entries)
     assert sum(job.is_open for job in record.jobs) == opened
-    assert len(record.jobs) == max(opened, min(len(entries), JOBS_KEPT))
+    newest = int(bool(entries) and not entries[-1][1])
+    assert len(record.jobs) == max(opened + newest, min(len(entries), JOBS_KEPT))
+
+
+def test_many_jobs_of_one_purpose_do_not_make_those_of_others_unknown() -> None:
+    record = first().with_job(JobEntry("export", "k", 1, "export", "", 0, 0, state="done"))
+    for number in range(2 * JOBS_KEPT):
+        record = record.with_job(JobEntry("write", "k", 1, f"write{number}", "", 0, 0, state="failed"))
+    kept = [f"write{number}" for number in range(JOBS_KEPT + 1, 2 * JOBS_KEPT)]
+    assert [job.token for job in record.jobs] == ["export", *kept]
 
 
 @given(

@@ -131,7 +131,10 @@ def separate(crossing: Crossing, package: Package, plan: JobPlan, version: str, 
     return Separate(spark.command(directory, SEPARATE, arguments, archive), environment, home)
 
 
-@pytest.mark.parametrize(("version", "needs"), [("3.5.6", "spark"), ("4.1.1", "spark_4")])
+SPARKS = pytest.mark.parametrize(("version", "needs"), [("3.5.6", "spark"), ("4.1.1", "spark_4")])
+
+
+@SPARKS
 def test_the_package_loads_in_separate_executors(
     version: str, needs: str, request: pytest.FixtureRequest, crossing: Crossing, package: Package, tmp_path: Path
 ) -> None:
@@ -155,13 +158,14 @@ def executors(job: int) -> list[int]:
     ]
 
 
-@pytest.mark.usefixtures("spark")
+@SPARKS
 def test_a_job_goes_on_when_an_executor_is_lost_while_it_writes(
-    crossing: Crossing, package: Package, tmp_path: Path
+    version: str, needs: str, request: pytest.FixtureRequest, crossing: Crossing, package: Package, tmp_path: Path
 ) -> None:
+    request.getfixturevalue(needs)
     # 2 tasks at 8 items a second each: the whole takes half a minute, the first files a few seconds.
-    plan = made(crossing, "lost", 60, 8, rate=16.0)
-    job = separate(crossing, package, plan, "3.5.6", tmp_path)
+    plan = made(crossing, f"lost-{version}", 60, 8, rate=16.0)
+    job = separate(crossing, package, plan, version, tmp_path)
     with (
         (tmp_path / "output").open("w+") as output,
         subprocess.Popen(job.command, env=job.environment, cwd=tmp_path, stdout=output, stderr=output) as process,

@@ -10,15 +10,19 @@ the tables and buckets; each run's session policy leaves of it one table and one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ...account import Account
+from ...statements.caller_policy import named_in
+from ...statements.policy_documents import Policy, statements_of
 from ...statements.role import RoleOptions
 from ...statements.role_policy import Allowed
 from ...statements.statement import OurStatement
 from .delivery import folder_of
 from .permissions import CHANGED_ITEMS, KEY_ACTIONS, LOG_ACTIONS, LOG_GROUPS, ROLE, SERVICES, role_arn
+
+TABLES = "Tables"  # the statement that names the tables
 
 
 @dataclass(frozen=True)
@@ -74,11 +78,28 @@ def statements(account: Account, bucket: str, tables: Sequence[str]) -> tuple[Al
         Allowed("Results", ("s3:PutObject",), (f"{arn}/{folder_of(account)}work/*",)),
         Allowed("Changed", ("s3:PutObject",), (f"{arn}/{CHANGED_ITEMS}",)),
         Allowed("Buckets", ("s3:ListBucket",), (arn,), {"StringLike": {"s3:prefix": "tableferry/*"}}),
-        Allowed("Tables", ("dynamodb:BatchWriteItem", "dynamodb:DescribeTable"), named or (every,), every=every),
+        Allowed(TABLES, ("dynamodb:BatchWriteItem", "dynamodb:DescribeTable"), named or (every,), every=every),
         # Those of tables and of the bucket, whose own policies decide too.
         Allowed("Keys", KEY_ACTIONS, ("*",), {"StringEquals": {"kms:ViaService": through}}),
         Allowed("Logs", LOG_ACTIONS, (logs,)),
     )
+
+
+def narrowed(account: Account, before: Policy, leaving: Collection[str], needing: Collection[str] | None) -> Policy:
+    """The role's policy ``before`` without the tables ``leaving``, but with all that are ``needing`` it: another
+    controller may have written in between. As it is where not all of these are known, and where it names every table.
+    """
+    named = named_in(before, TABLES)
+    if not needing or account.table_arn("*") in named:
+        return before
+    stay = {account.table_arn(name) for name in needing}
+    wanted = sorted((named - {account.table_arn(name) for name in leaving}) | stay)
+    return {
+        **before,
+        "Statement": [
+            {**each, "Resource": wanted} if each.get("Sid") == TABLES else each for each in statements_of(before)
+        ],
+    }
 
 
 def uses(account: Account, access: SparkAccess) -> dict[str, str]:

@@ -104,7 +104,7 @@ class _ByImport(SparkMethod):
     ) -> ItemJobs:
         """The export started. Raises what plan_export and start_export raise, and MissingLibrary."""
         spark = self._options(options)
-        plan = planned(source, destination, options, record, LOADER)
+        plan = planned(source, destination, options, spark, record, LOADER)
         if plan.job.state != "not_needed":
             delivery.build(spark.choices.wheels)  # before anything is billed
         job = start_export(source, destination, plan, record)
@@ -117,7 +117,7 @@ class _ByImport(SparkMethod):
     ) -> ItemJobs:
         """Export, Spark job and import foreseen. Raises what plan_export and plan_import raise."""
         spark = self._options(options)
-        plan = planned(source, destination, options, record, LOADER)
+        plan = planned(source, destination, options, spark, record, LOADER)
         changing = self._changing(spark).foreseen
         about: dict[str, Any] = {
             name: plan.job.request[name] for name in ("source", "bucket") if name in plan.job.request

@@ -23,7 +23,7 @@ from .engine import MIGRATION_TAG, NAME, SLACK, Found, Request, RunStatus, Start
 RELEASE = "emr-7.14.0"  # Spark 3.5 on Python 3.11
 MINUTES = 2880  # after which AWS stops a run; its default is 720
 PAGE = 50
-EXECUTOR_CORES = 4
+DRIVER_CORES, EXECUTOR_CORES = 1, 4
 PYTHON = "/usr/bin/python3.11"  # of the images of EMR 7, beside 3.9; which of them is the default is UNCONFIRMED
 _PYTHONS = (
     "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON",
@@ -31,6 +31,7 @@ _PYTHONS = (
     "spark.executorEnv.PYSPARK_PYTHON",
 )
 STATES: Mapping[str, State] = {"SUCCESS": "completed", "FAILED": "failed", "CANCELLED": "cancelled"}
+_WAITING = ("SUBMITTED", "QUEUED", "PENDING", "SCHEDULED")  # before RUNNING: without its workers
 _USABLE = ("CREATING", "CREATED", "STARTING", "STARTED", "STOPPING", "STOPPED")
 
 
@@ -86,7 +87,7 @@ class EmrServerless:
         """StartJobRun in the application ``scope``, with all sizes: the defaults take the 16 vCPUs of a new account."""
         conf = {
             "spark.submit.pyFiles": submission.package,
-            "spark.driver.cores": "1",
+            "spark.driver.cores": str(DRIVER_CORES),
             "spark.driver.memory": "2g",
             "spark.executor.cores": str(EXECUTOR_CORES),
             "spark.executor.memory": "7g",  # and its overhead of a tenth: 8 GB in all
@@ -139,8 +140,11 @@ class EmrServerless:
         """One page of ListJobRuns."""
         more = {"nextToken": next_token} if next_token else {}
         page = account.client("emr-serverless").list_job_runs(applicationId=scope, maxResults=PAGE, **more)
+        runs = page["jobRuns"]
         return Page(
-            {run["id"]: STATES.get(run["state"], "running") for run in page["jobRuns"]}, page.get("nextToken") or ""
+            {run["id"]: STATES.get(run["state"], "running") for run in runs},
+            page.get("nextToken") or "",
+            waiting={run["id"]: run["state"] for run in runs if run["state"] in _WAITING},
         )
 
     def describe(self, account: Account, scope: str, run_id: str) -> RunStatus:

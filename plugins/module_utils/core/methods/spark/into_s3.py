@@ -31,7 +31,7 @@ from ...table.refused_items import without_keys
 from .engines import ENGINES, INTO_S3
 from .look_job import FolderWork
 from .planning import exported, plan_of_objects
-from .results import JobTotals, failed_run, files_left, read_results, read_totals, refusal
+from .results import JobTotals, failed_run, files_left, read_results, read_totals, refusal, with_way_on
 from .spark_job import SparkKind
 
 # What the import takes from an export's request and result, and so from this job's.
@@ -93,10 +93,8 @@ class _ObjectsWork(FolderWork):
             self.forget(job)
             if left:
                 noun = ENGINES[job.request["run"]["engine"]].noun
-                error = failed_run(self.bucket, plan, noun, job.arn, status, len(left))
-                ways = f"{error.next_step} Then run again, which goes on with the files that are left."
-                failed = type(error)(error.cause, ways, table=error.table, details=error.details)
-                return self._ended(ended_with(job, failed))
+                error = with_way_on(failed_run(self.bucket, plan, noun, job.arn, status, len(left)))
+                return self._ended(ended_with(job, error))
             self._ended(replace(job, state="completed"))
             job = replace(job, state="pending", pending_reason="")  # a run of an earlier process may be of other steps
 
@@ -119,13 +117,7 @@ class _ObjectsWork(FolderWork):
         """``job`` completed, and what it has left readable as an export: all items are there, and add up."""
         totals = read_totals(self.bucket, plan)
         if totals.not_written(skip=self._skips):
-            error = refusal(plan, totals)
-            ways = (
-                f"{error.next_step} Then run again; with corrected items with export_max_age 0, for a new export: the"
-                " one that is there has them as they were."
-            )
-            error = ItemRefused(error.cause, ways, table=error.table, details=error.details)
-            raise without_keys(error, self.options.refused_path)
+            raise with_way_on(without_keys(refusal(plan, totals), self.options.refused_path))
         written = self._manifest(job, plan, totals, manifest)
         write_manifest(self.bucket, written)
         export = job.request["export"]

@@ -14,8 +14,9 @@ from ...errors import CountMismatch, FerryError, JobTimeout
 from ...imports.judge import judge_import
 from ...items.carried import REPLICATION
 from ...jobs.job import Job, failure_of
-from ...judgement import Counts, Judgement, JudgeOptions, check_table, instant, not_ended
+from ...judgement import Counts, Judgement, JudgeOptions, check_table, instant
 from ...steps import transformed
+from .room import unfinished
 
 
 def judge_spark(name: str, destination: Account, before: Sequence[Job], job: Job, *, verify: Counts) -> Judgement:
@@ -32,7 +33,7 @@ def judge_spark(name: str, destination: Account, before: Sequence[Job], job: Job
             if each.state in ("failed", "cancelled"):
                 raise failure_of(each)
             if each.open:
-                raise not_ended(each, {"arn": each.arn})
+                raise unfinished(each)
         if job.state == "planned":
             raise JobTimeout("The Spark job was not started.", "Run again without check mode.")
         check_table(destination, job, "Spark job", "filled")
@@ -69,8 +70,8 @@ def judge_changed_import(
     written, and the job have written all that it read, or say what became of it. Raises what Account.explain gives
     where AWS cannot be asked."""
     for each in before:
-        if each is not None and each.state in ("failed", "cancelled"):
-            failed = failure_of(each).for_table(name)
+        if each is not None and (each.open or each.state in ("failed", "cancelled")):
+            failed = (unfinished(each) if each.open else failure_of(each)).for_table(name)
             read = each.result.get("read")
             return Judgement("failed", read, None, None, "none", failed.cause, failed, instant(""))
     judged = judge_import(

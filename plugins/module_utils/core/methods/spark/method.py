@@ -52,6 +52,7 @@ from .loader import LOADER
 from .look_job import LookKind
 from .lost import adopt_run, running_run
 from .planning import SparkOptions
+from .room import require_room
 from .spark_job import SparkKind
 
 CLUSTER, SERVERLESS = "cluster", "serverless"  # choices of the engine on EMR
@@ -88,7 +89,7 @@ class SparkMethod:
         spark = self._options(options)
         if record is not None:
             adopt_run(record)
-        plan = planned(source, destination, options, record, LOADER)
+        plan = planned(source, destination, options, spark, record)
         if plan.job.state not in ("not_needed",):
             delivery.build(spark.choices.wheels)  # before anything is billed
         job = start_export(source, destination, plan, record)
@@ -100,7 +101,7 @@ class SparkMethod:
     ) -> ItemJobs:
         """Export and Spark job foreseen. Raises what plan_export raises."""
         spark = self._options(options)
-        plan = planned(source, destination, options, record, LOADER)
+        plan = planned(source, destination, options, spark, record)
         job, changes = _following(self.name, spark), list(plan.changes)
         if plan.job.state == "not_needed" and record is not None and record.record.state in ("filled", "settled"):
             made = {"table_id": record.record.table_id}
@@ -243,10 +244,15 @@ SPARK_METHODS: Sequence[Method] = (GlueMethod(), EmrMethod())
 
 
 def planned(
-    source: Account, destination: Account, options: MigrationOptions, record: Tracking | None, loader: Loader
+    source: Account,
+    destination: Account,
+    options: MigrationOptions,
+    spark: SparkOptions,
+    record: Tracking | None,
+    loader: Loader = LOADER,
 ) -> ExportPlan:
-    """The export, and what the job after it would be refused for. Raises what plan_export does, InvalidTransform,
-    TableBroken, InvalidInput, QuotaTooSmall."""
+    """The export, and what the job after it would be refused for. Raises what plan_export and require_room do,
+    InvalidTransform, TableBroken, InvalidInput, QuotaTooSmall."""
     plan = plan_export(source, destination, options.export, loader, record)
     definition = plan.definition
     if options.transform is not None:
@@ -260,6 +266,7 @@ def planned(
     _require_rate(definition, options)
     if plan.job.state != "not_needed":
         check_quotas(destination, definition, options.leave_indexes)
+        require_room(destination, spark.engine, spark.choices, options.table)
     return plan
 
 

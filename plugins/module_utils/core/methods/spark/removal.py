@@ -15,12 +15,13 @@ from ...aws_errors import NO_ENTITY, NO_GLUE_JOB, NO_RESOURCE
 from ...change import Change, NotCarried
 from ...errors import AccessDenied
 from ...exports.staging import BucketMissing, StagingBucket
-from ...statements.caller_policy import InlinePolicy
+from ...statements.caller_policy import InlinePolicy, write_inline
 from ...statements.marks import is_marked
+from ...statements.policy_documents import Policy
 from ...statements.role import tags_of
-from ...statements.role_policy import inline_of
+from ...statements.role_policy import change_of, inline_of
 from ...statements.users import Users
-from .access import SparkAccess, inline_name, uses
+from .access import SparkAccess, inline_name, narrowed, uses
 from .delivery import folder_of
 from .engine import MIGRATION_TAG, NAME
 from .glue import job_arn
@@ -60,11 +61,14 @@ def plan_removal(account: Account, access: SparkAccess, users: Users) -> Removal
         changes += [Change(f"job {name} of AWS Glue", {}, None, "destructive") for name in jobs]
         changes += [Change(f"application {id_} of EMR Serverless", {}, None, "destructive") for id_ in applications]
     if objects and not users.needed(counted["objects"]):
-        before = {"objects": len(objects)}
-        changes.append(Change(f"s3://{access.bucket}/{folder_of(account)}", before, None, "destructive"))
+        there = {"objects": len(objects)}
+        changes.append(Change(f"s3://{access.bucket}/{folder_of(account)}", there, None, "destructive"))
     if policy is not None and not users.needed(counted["role"]):
         what = f"role {ROLE}" if role else policy.what
         changes.append(Change(what, {}, None, "destructive"))
+    elif policy is not None:
+        before = policy.read()
+        changes += change_of(policy, before, narrowed(account, before, access.tables, users.needing(counted["role"])))
     left = tuple(
         NotCarried(f"application {id_} of EMR Serverless", "it is in use, and stops 15 minutes after; clean up again")
         for id_ in busy
@@ -72,8 +76,9 @@ def plan_removal(account: Account, access: SparkAccess, users: Users) -> Removal
     return RemovalPlan(account, access, jobs, applications, objects, policy, role, tuple(changes), left)
 
 
-def apply_removal(plan: RemovalPlan, users: Users) -> None:
-    """Carry ``plan`` out. What other tables need stays: ``users`` decide. Raises what ``plan_removal`` raises."""
+def apply_removal(plan: RemovalPlan, users: Users) -> tuple[NotCarried, ...]:
+    """Carry ``plan`` out. What other tables need stays: ``users`` decide. What stays although nobody needs it. Raises
+    what ``plan_removal`` raises."""
     account, counted = plan.account, uses(plan.account, plan.access)
     with users.leave(counted["jobs"], there=bool(plan.jobs or plan.applications)) as nobody_else:
         if nobody_else:
@@ -86,12 +91,32 @@ def apply_removal(plan: RemovalPlan, users: Users) -> None:
         if nobody_else and plan.objects:
             _bucket(account, plan.access).delete(plan.objects)
     if plan.access.given_role:
-        return
+        return plan.left
     with users.leave(counted["role"], there=plan.policy is not None) as nobody_else:
         if nobody_else and plan.policy is not None:
             plan.policy.delete()
             if _is_bare(account):
                 account.ask("iam", "delete_role", f"deleting the role {ROLE}", missing=NO_ENTITY, RoleName=ROLE)
+    return plan.left if nobody_else else (*plan.left, *_narrow(plan, users, counted["role"]))
+
+
+def _narrow(plan: RemovalPlan, users: Users, counted: str) -> Iterator[NotCarried]:
+    """Take the tables that have left out of the role's policy, which others need: what could not be.
+
+    The users are read again with the policy each time: who has begun to use it meanwhile was counted before it wrote
+    its tables there, so that they come back should our writing have crossed theirs.
+    """
+    if plan.policy is None:
+        return
+
+    def make(found: Policy, every: bool) -> Policy:
+        needing = None if every else users.needing(counted)
+        return narrowed(plan.account, found, plan.access.tables, needing) if found else found
+
+    try:
+        write_inline(plan.policy, make, "Let the policy be as it is.", plan.account.sleep)
+    except AccessDenied as denied:
+        yield NotCarried(plan.policy.what, f"it names tables that were cleaned up: {denied.cause}")
 
 
 def _bucket(account: Account, access: SparkAccess) -> StagingBucket:

@@ -159,22 +159,21 @@ def refusal(plan: JobPlan, totals: JobTotals) -> ItemRefused:
     )
 
 
-def way_on(error: FerryError, table: str, *, merged: bool) -> str:
-    """The next steps after ``error`` that left ``table`` without some items. Those that the job refused stand in the
-    export as they were. ``merged``: the table has items of other sources too."""
+def with_way_on(error: FerryError, copy: str = "", *, merged: bool = False) -> FerryError:
+    """``error``, after which some items are missing, with the next steps: in the table ``copy``, or "" where their
+    import has yet to make it. Those that the job refused stand in the export as they were. ``merged``: the table has
+    items of other sources too."""
+    anew = f"delete the copy {copy}, whose deletion protection is on, and run again"
     if not isinstance(error, ItemRefused):
-        ways = (
-            "Then run again with the same method, which goes on with the files that are left; or delete the copy"
-            f" {table}, whose deletion protection is on, and run again."
-        )
+        ways = "Then run again with the same method, which goes on with the files that are left"
+        ways += f"; or {anew}." if copy else "."
     elif merged:
         ways = "Then run again, with items that you have corrected by the playbook verify with repair."
+    elif copy:
+        ways = f"With skip, run again. With corrected items or steps, {anew} with export_max_age 0, for a new export."
     else:
-        ways = (
-            f"With skip, run again. With corrected items or steps, delete the copy {table}, whose deletion protection"
-            " is on, and run again with export_max_age 0, for a new export."
-        )
-    return f"{error.next_step} {ways}"
+        ways = "With skip or corrected steps, run again; with corrected items with export_max_age 0, for a new export."
+    return type(error)(error.cause, f"{error.next_step} {ways}", table=error.table, details=error.details)
 
 
 def failure_left(bucket: StagingBucket, plan: JobPlan) -> FerryError | None:
@@ -198,7 +197,7 @@ def failed_run(bucket: StagingBucket, plan: JobPlan, noun: str, run: str, status
     why = f": {status.message.rstrip('.')}" if status.message else ""
     return SparkJobFailed(
         f"The {noun} {run} {words} with {left} of {len(plan.files)} files of the export left{why}.",
-        "Look at its log.",
+        "Look at its log." if not status.full else "Wait until others have ended, or set fewer workers in spark.",
         table=plan.table,
         details={"run": run, "files_left": left, "message": status.message},
     )

@@ -49,6 +49,7 @@ from .engine import Request, RunStatus
 from .engines import ENGINES, described, require_choices
 from .planning import SparkOptions, bucket_of, plan_key, plan_of, submission_of
 from .results import JobTotals, failed_run, files_left, read_totals, refusal, started_run
+from .room import require_room
 
 GAP = 10.0  # seconds between looks at a run
 ROOM_TRIES = 3  # with a gap after each, before a verb says that there is no room
@@ -245,9 +246,11 @@ class SingleRun:
     # Begun
 
     def changes(self, attempt: RunAttempt) -> list[Change]:
-        """What ``start`` would do about ``attempt``. Raises DestinationExists for a table with items."""
+        """What ``start`` would do about ``attempt``. Raises DestinationExists for a table with items, and what
+        require_room does."""
         if attempt.intended is not None or not self.left():
             return []
+        require_room(self.destination, self.spark.engine, self.spark.choices, self.table.name)
         self._require_free(attempt.token)
         return [self._change(attempt.token)]
 

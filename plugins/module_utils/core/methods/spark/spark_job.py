@@ -10,10 +10,9 @@ the files without a result (design section 6, "Intentions").
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar
@@ -21,7 +20,7 @@ from typing import Any, ClassVar
 from ....spark.plan import JobPlan
 from ... import sdk
 from ...account import Account
-from ...aws_errors import is_passing, is_throttle
+from ...aws_errors import RUNS_FULL, is_passing, is_throttle
 from ...data_plane import count_items, item_table
 from ...destination import make_table
 from ...errors import FerryError, InvalidInput, Refused, SparkJobFailed, TableVanished
@@ -29,7 +28,7 @@ from ...exports.kept_export import EVIDENCE as EXPORT
 from ...exports.kept_export import evidence_of
 from ...exports.manifest import Manifest
 from ...jobs.entries import job_of_entry
-from ...jobs.job import Job, ended_with
+from ...jobs.job import LACK, Job, ended_with
 from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of, past_fence
 from ...jobs.tracking import Tracking
 from ...judgement import instant
@@ -44,6 +43,7 @@ from ...table.refused_items import without_keys
 from . import delivery
 from .engine import Request, RunStatus
 from .engines import ENGINES, KEPT, KIND, LOOK_KIND, described
+from .followed_runs import FollowedRuns
 from .lost import intended_key, note_intended
 from .planning import (
     SparkOptions,
@@ -56,21 +56,12 @@ from .planning import (
     plan_of,
     submission_of,
 )
-from .results import JobTotals, failed_run, files_left, percent_done, read_totals, refusal, started_run, way_on
+from .results import JobTotals, failed_run, files_left, percent_done, read_totals, refusal, started_run, with_way_on
+from .room import lacking, require_quota
 
 AT_ONCE = 4  # tables that one waiter counts at the same time
 NOTHING = "wrote_nothing"  # of a run's result: it ended before the job itself began
 LOOK_GAP = 10.0  # seconds between looks for a run whose answer was lost
-PERCENT_GAP = 60.0  # seconds between looks at the results of a run that goes on: each is a list call of S3
-
-
-@dataclass
-class _Followed:
-    """A run that is followed: how to look how far it is, what that said last, and when, in seconds since 1970."""
-
-    look: Callable[[], float]
-    percent: float | None = None
-    looked_at: float = 0.0
 
 
 class SparkKind(DestinationJobs):
@@ -82,9 +73,7 @@ class SparkKind(DestinationJobs):
 
     def __init__(self) -> None:
         self._workbench = Workbench(AT_ONCE)
-        self._scopes: dict[tuple[str, str, str], list[str]] = {}
-        self._runs: dict[str, _Followed] = {}
-        self._lock = threading.Lock()
+        self.runs = FollowedRuns()
 
     def list_scope(self, item: WaitItem) -> str:
         """The engine. Where in it the runs are is known once they have begun."""
@@ -92,7 +81,7 @@ class SparkKind(DestinationJobs):
 
     def list_page(self, account: Account, scope: str, next_token: str) -> Page:
         """One page of the runs of one of the engine's scopes, which are listed one after the other."""
-        scopes = self._scopes.get((account.account_id, account.region, scope), [])
+        scopes = self.runs.scopes(account, scope)
         number, _space, token = next_token.partition(" ")
         at = int(number or 0)
         if at >= len(scopes):
@@ -100,7 +89,7 @@ class SparkKind(DestinationJobs):
         page = ENGINES[scope].page(account, scopes[at], token)
         running = [run for run, state in page.states.items() if state == "running"]
         now = account.now().timestamp()
-        percents = {run: found for run in running if (found := self.percent_of(run, now)) is not None}
+        percents = {run: found for run in running if (found := self.runs.percent_of(run, now)) is not None}
         page = replace(page, percents=percents)
         if page.next_token:
             return replace(page, next_token=f"{at} {page.next_token}")
@@ -130,26 +119,6 @@ class SparkKind(DestinationJobs):
     def made(self, job: Job) -> Made:
         """The table with all items: a job that lacks some has failed."""
         return made_of(job)
-
-    def follow(self, account: Account, request: Request, run: str, percent: Callable[[], float]) -> None:
-        """The lists of the engine show the scope of this ``run`` from now on; ``percent`` reads how far it is."""
-        with self._lock:
-            scopes = self._scopes.setdefault((account.account_id, account.region, request.engine), [])
-            if request.scope not in scopes:
-                scopes.append(request.scope)
-            self._runs.setdefault(run, _Followed(percent))
-
-    def percent_of(self, run: str, now: float) -> float | None:
-        """How far a ``run`` that is followed was a minute ago at most; None where that cannot be read. The run itself
-        does not depend on it."""
-        followed = self._runs.get(run)
-        if followed is None:
-            return None
-        if now - followed.looked_at >= PERCENT_GAP:
-            followed.looked_at = now
-            with suppress(FerryError, sdk.ClientError, sdk.BotoCoreError):
-                followed.percent = followed.look()
-        return followed.percent
 
     def counted(
         self, job: Job, table: str, destination: Account, record: Tracking
@@ -279,26 +248,28 @@ class TableWork:
 
     def followed(self, job: Job) -> Generator[Pause, str | None, tuple[Job, RunStatus | None]]:
         """``job``, whose run was begun, at the run's end, and how that ended; None where AWS had no capacity for it:
-        the next one may be begun."""
+        the next one may be begun. Raises QuotaTooSmall where AWS can never have it."""
         request = Request.from_dict(job.request["run"])
-        following = job
-        self.kind.follow(self.destination, request, job.arn, lambda: percent_done(self.bucket, self._plan(following)))
+        following, runs = job, self.kind.runs
+        runs.add(self.destination, request, job.arn, lambda: percent_done(self.bucket, self._plan(following)))
         status = RunStatus("running")
         while status.state == "running":
             yield Pause(job, "end")
             status = self._described(job, request)
-            done = self.kind.percent_of(job.arn, self.record.now()) if status.state == "running" else None
+            done = runs.percent_of(job.arn, self.record.now()) if status.state == "running" else None
             if done is not None:
                 job = replace(job, result={**job.result, "percent": done})
-        job = replace(job, result={name: value for name, value in job.result.items() if name != "percent"})
-        job = replace(job, result={**job.result, "cost": dict(status.cost), "ended_at": self.record.now()})
+        over = ("percent",) if status.full else ("percent", LACK)
+        kept = {name: value for name, value in job.result.items() if name not in over}
+        job = replace(job, result={**kept, "cost": dict(status.cost), "ended_at": self.record.now()})
         if not status.full:
             return job, status
         never = self.bucket.find(self.plan_run(job).started_key) is None
         ended = replace(job, result={**job.result, NOTHING: True}) if never else job
         self._ended(ended_with(ended, SparkJobFailed(f"{status.message}.", "Run again later.")))
-        job = replace(job, state="pending", pending_reason="slot", arn="")
+        job = lacking(job, self.options, status.message, self.record.now())
         yield Pause(job, "slot")
+        require_quota(self.destination, self.options.engine, self.options.choices, self.options.table)
         return job, None
 
     def plan_run(self, job: Job) -> JobPlan:
@@ -342,7 +313,7 @@ class TableWork:
         """``job`` running, its request sent as it was written down, once for each time that AWS has refused it for
         lack of room. An answer that was lost, or says nothing, is looked for by the next try."""
         request = Request.from_dict(intended.request["run"])
-        engine = ENGINES[request.engine]
+        engine, waiting = ENGINES[request.engine], replace(job, state="pending", pending_reason="slot")
         while True:
             attempts: Attempts | None = None
             try:
@@ -351,7 +322,9 @@ class TableWork:
                 break
             except sdk.ClientError as error:
                 if attempts is not None and attempts.all_answered and is_throttle(error):
-                    yield Pause(replace(job, state="pending", pending_reason="slot"), "slot")
+                    if sdk.error_code(error) in RUNS_FULL:
+                        waiting = lacking(waiting, self.options, sdk.told(error), self.record.now())
+                    yield Pause(waiting, "slot")
                 elif is_passing(error):
                     raise
                 else:
@@ -447,13 +420,13 @@ class TableWork:
 
     def _broken(self, job: Job, error: FerryError) -> Job:
         """The ``job`` failed with ``error``, and the table lacks items; the words say the ways out."""
-        ways = way_on(error, job.name, merged=bool(self.record.record.heads))
-        failed = ended_with(job, type(error)(error.cause, ways, table=error.table, details=error.details))
+        error = with_way_on(error, job.name, merged=bool(self.record.record.heads))
+        failed = ended_with(job, error)
         if self.record.record.state != "filling":
             return self._ended(failed)
         token = str(job.request.get("run", {}).get("run", "none"))
         self.record.broken(
-            failed, seen_table_id=job.result["table_id"], why=error.cause, next=ways, keep=KEPT, token=token
+            failed, seen_table_id=job.result["table_id"], why=error.cause, next=error.next_step, keep=KEPT, token=token
         )
         return failed
 

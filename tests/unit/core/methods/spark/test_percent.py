@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import ServiceError
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import Page
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark import spark_job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark import followed_runs
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.engines import ENGINES
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.results import percent_done
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.spark_job import SparkKind
@@ -37,7 +37,7 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, float]]:
 
     def follow(look: Callable[[], float]) -> Callable[[float], dict[str, float]]:
         kind, account = SparkKind(), Account()
-        kind.follow(account, SimpleNamespace(engine="glue", scope="job"), "run-1", look)
+        kind.runs.add(account, SimpleNamespace(engine="glue", scope="job"), "run-1", look)
 
         def at(seconds: float) -> dict[str, float]:
             account.seconds = seconds
@@ -61,8 +61,8 @@ def test_the_results_are_looked_at_once_a_minute(listed) -> None:
     found = iter([10.0, 60.0])
     at = listed(lambda: next(found))
     assert at(1000) == {"run-1": 10.0}
-    assert at(1000 + spark_job.PERCENT_GAP - 1) == {"run-1": 10.0}
-    assert at(1000 + spark_job.PERCENT_GAP) == {"run-1": 60.0}
+    assert at(1000 + followed_runs.PERCENT_GAP - 1) == {"run-1": 10.0}
+    assert at(1000 + followed_runs.PERCENT_GAP) == {"run-1": 60.0}
 
 
 def test_a_run_is_followed_though_its_results_cannot_be_read(listed) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.caller_policy import InlinePolicy
 from lab.client import RunningLab, running
 from tests.unit.on_lab.statements.test_verbs import run, side
 
@@ -39,6 +40,11 @@ def policy(lab: RunningLab) -> dict[str, Any]:
     return {each["Sid"]: each for each in answer["PolicyDocument"]["Statement"]}
 
 
+def named(lab: RunningLab) -> list[str]:
+    """The tables that the role may write to."""
+    return [arn.rpartition("/")[2] for arn in policy(lab)["Tables"]["Resource"]]
+
+
 def roles(lab: RunningLab) -> list[str]:
     return [role["RoleName"] for role in lab.client("iam", "destination").list_roles()["Roles"]]
 
@@ -56,25 +62,82 @@ def make_job(lab: RunningLab, migration: str, **tags: str) -> None:
 def test_what_other_tables_need_stays_and_the_last_one_takes_the_rest(lab: RunningLab) -> None:
     environment(lab, "orders", "one")
     environment(lab, "users", "two")
-    tables = policy(lab)["Tables"]["Resource"]
-    assert [arn.rpartition("/")[2] for arn in tables] == ["orders", "users"]
+    assert named(lab) == ["orders", "users"]
     for migration in ("one", "two"):
         make_job(lab, migration)
     glue, objects = lab.client("glue", "destination"), lab.client("s3", "destination")
     objects.put_object(Bucket=BUCKET, Key=f"{folder(lab)}tableferry-1.zip", Body=b"x")
     lab.clear_requests()
     foreseen = environment(lab, "orders", "one", state="absent", check_mode=True)
-    assert [change["what"] for change in foreseen["changes"]] == ["job tableferry-one-0123456789ab of AWS Glue"]
+    whats = ["job tableferry-one-0123456789ab of AWS Glue", f"inline policy {POLICY} of the role {ROLE}"]
+    assert [change["what"] for change in foreseen["changes"]] == whats
     assert lab.mutating_calls() == []
     left = environment(lab, "orders", "one", state="absent")["left"]
     assert [entry["what"].partition(" of ")[0] for entry in left] == [POLICY, "spark"]
     assert all("users" in entry["reason"] for entry in left)
+    assert named(lab) == ["users"]  # least privilege: nobody needs the other one
     assert [job["Name"] for job in glue.get_jobs()["Jobs"]] == ["tableferry-two-0123456789ab"]
     assert ROLE in roles(lab)
     assert environment(lab, "users", "two", state="absent")["left"] == []
     assert glue.get_jobs()["Jobs"] == []
     assert ROLE not in roles(lab)
     assert "Contents" not in objects.list_objects_v2(Bucket=BUCKET)
+
+
+def test_a_table_that_another_migration_fills_too_stays_in_the_policy(lab: RunningLab) -> None:
+    environment(lab, "orders", "one")
+    environment(lab, "orders", "two")
+    environment(lab, "users", "two")
+    environment(lab, "orders", "one", state="absent")
+    assert named(lab) == ["orders", "users"]
+    environment(lab, "orders", "two", state="absent")
+    assert named(lab) == ["users"]
+
+
+def test_tables_that_another_controller_adds_meanwhile_come_back(
+    lab: RunningLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has counted its table and written the policy between our reading and our writing of it."""
+    environment(lab, "orders", "one")
+    environment(lab, "users", "two")
+    write, wrote = InlinePolicy.write, list[str]()
+
+    def crossed(self: InlinePolicy, document: Any) -> None:
+        if not wrote:
+            wrote.append("late")
+            monkeypatch.setattr(InlinePolicy, "write", write)
+            environment(lab, "late", "three")
+            assert named(lab) == ["late", "orders", "users"]
+        write(self, document)
+
+    monkeypatch.setattr(InlinePolicy, "write", crossed)
+    environment(lab, "orders", "one", state="absent")
+    assert wrote and named(lab) == ["late", "users"]
+
+
+def test_with_a_user_that_nobody_knows_by_name_no_table_is_taken_out(lab: RunningLab) -> None:
+    environment(lab, "orders", "one")
+    environment(lab, "users", "two")
+    client = lab.client("dynamodb", "destination")
+    key = {"pk": {"S": f"use#arn:aws:iam::{account_id(lab)}:role/{ROLE}#{POLICY}"}, "sk": {"S": "users"}}
+    client.update_item(
+        TableName="tableferry", Key=key, UpdateExpression="REMOVE #n", ExpressionAttributeNames={"#n": "names"}
+    )
+    environment(lab, "orders", "one", state="absent")
+    assert named(lab) == ["orders", "users"]
+
+
+def test_who_may_not_write_the_policy_is_told_which_tables_it_names(lab: RunningLab) -> None:
+    environment(lab, "orders", "one")
+    environment(lab, "users", "two")
+    lab.add_fault(operation="PutRolePolicy", code="AccessDenied", status=403)
+    left = environment(lab, "orders", "one", state="absent")["left"]
+    assert any("names tables that were cleaned up" in entry["reason"] for entry in left), left
+    assert named(lab) == ["orders", "users"]
+
+
+def account_id(lab: RunningLab) -> str:
+    return str(lab.landscape["accounts"]["destination"]["account_id"])
 
 
 def folder(lab: RunningLab, region: str = "") -> str:

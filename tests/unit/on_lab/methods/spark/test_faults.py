@@ -23,9 +23,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     TableBroken,
     TableVanished,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import SparkChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark import delivery, engines, spark_job
@@ -35,7 +32,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import m
 from ansible_collections.tableferry.aws.plugins.module_utils.spark.package import Package
 from lab.client import running
 from tests.unit.glue.test_verbs import assert_documented
-from tests.unit.on_lab.conftest import BUCKET, hurried
+from tests.unit.on_lab.conftest import BUCKET
 from tests.unit.on_lab.methods.spark.canned import CannedSpark
 from tests.unit.on_lab.methods.spark.test_glue import Glue, Playbook, with_role
 
@@ -189,7 +186,8 @@ def test_an_item_that_a_step_refuses_ends_the_import_at_the_end(faults: Faults) 
     for _again in range(2):
         failed = faults.playbook().migrate(table, **chosen).failure
         assert isinstance(failed, ItemRefused), failed
-        assert "export_max_age 0" in failed.next_step
+        assert "corrected steps, run again; with corrected items with export_max_age 0" in failed.next_step
+        assert "delete the copy" not in failed.next_step  # there is none
     faults.lab.client("dynamodb", "source").put_item(TableName=table, Item={"id": {"S": "b"}, "price": {"S": "2"}})
     faults.lab.advance(600)
     judged = faults.playbook().migrate(table, **chosen, export_max_age=0)
@@ -412,41 +410,6 @@ def test_items_that_a_step_refuses_are_left_out_by_the_next_run(faults: Faults, 
     judged = faults.playbook().migrate(table, method=method, transform=choices_of(steps, errors="skip"))
     assert (judged.status, judged.failure) == ("migrated", None)
     assert faults.items("destination", table) == [{"id": {"S": "a"}, "price": {"N": "1"}}]
-
-
-# A run of EMR Serverless takes 5 vCPUs: one for its driver, and an executor's 4.
-@pytest.mark.parametrize(
-    ("method", "quota", "least", "usual"),
-    [("glue", "glue.runs_per_account", 1, 2000), ("emr", "emr-serverless.vcpus", 5, 16)],
-)
-def test_a_full_quota_is_waited_for(
-    faults: Faults, table: str, method: str, quota: str, least: int, usual: int
-) -> None:
-    account = faults.lab.landscape["accounts"]["destination"]["account_id"]
-    faults.lab.adjust_quota(account, quota, least)
-    other = f"{table}-other"
-    faults.table(other)
-    playbook = faults.playbook()
-    items = []
-    for name in (table, other):
-        migration = playbook.start(name, method=method)
-        jobs = [Job.from_dict(each.to_dict()) for each in (migration.job, *migration.then)]
-        record = Tracking(playbook.run, name)
-        items.append(WaitItem(name, faults.source, faults.destination, jobs[0], tuple(jobs[1:]), record))
-    faults.lab.clear_requests()
-    faults.spark.may_write.clear()
-
-    def sleep(seconds: float) -> None:
-        if faults.lab.count("StartJobRun") > 1:
-            faults.spark.go_on()
-        faults.spark.sleep(seconds)
-
-    waited = hurried(items, **{**faults.spark.told(), "sleep": sleep})
-    playbook.run.end()
-    faults.lab.adjust_quota(account, quota, usual)
-    assert [waited.ways[name][1].state for name in (table, other)] == ["completed", "completed"]
-    assert len(faults.spark.runs) == 2
-    assert faults.lab.count("StartJobRun") > 2  # one was refused
 
 
 def test_a_second_controller_waits_for_the_first_and_begins_nothing(faults: Faults, table: str) -> None:
