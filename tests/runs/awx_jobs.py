@@ -113,7 +113,9 @@ class Controller:
     def environment(self, folder: Path, *sides: str, machine: str = "") -> dict[str, str]:
         """What the credentials of ``sides`` inject, and the lab's address and clock."""
         found = {"AWS_ENDPOINT_URL": self.migration.lab.endpoint_url, "AWS_EC2_METADATA_DISABLED": "true"}
-        folder.mkdir(parents=True, exist_ok=True)
+        home = folder / "home"  # a container's own: no checkpoint of an earlier job
+        home.mkdir(parents=True, exist_ok=True)
+        found["HOME"] = str(home)
         if self.way == "hub":  # AWX's own type Amazon Web Services
             keys = self.migration.lab.landscape["hub"]
             found |= {"AWS_ACCESS_KEY_ID": keys["access_key"], "AWS_SECRET_ACCESS_KEY": keys["secret_key"]}

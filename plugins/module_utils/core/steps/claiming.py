@@ -11,6 +11,7 @@ Design section 6, "Takeover" and "States". Whatever needs time is waited for by 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -183,18 +184,17 @@ def claim(
             return Later(PART_GAP, f"{choice.table} is merged of several sources: the part of {before} comes first")
         try:
             if record is None:
-                tracking = Tracking(
-                    run, choice.table, _first(run, records.importing, destination, choice, there, now_source)
-                )
-                return _taken(tracking, destination, choice, there, now_source, missing_since)
-            taken = run.hold(record, choice.take_over)
-            if isinstance(taken, HeldElsewhere):
-                seconds = max(1.0, min(LOOK_GAP, taken.again - run.clock.now()))
-                return Later(seconds, taken.words, held=taken)
-            tracking = Tracking(run, choice.table, taken.record)
-            return _taken(tracking, destination, choice, there, now_source, missing_since)
+                held = _first(run, records.importing, destination, choice, there, now_source)
+            else:
+                taken = run.hold(record, choice.take_over)
+                if isinstance(taken, HeldElsewhere):
+                    seconds = max(1.0, min(LOOK_GAP, taken.again - run.clock.now()))
+                    return Later(seconds, taken.words, held=taken)
+                held = taken.record
         except (RecordChanged, TakenFirst):
-            continue  # somebody was faster, maybe this run for another source: read what stands there now
+            continue  # somebody was faster: read what stands there now
+        with suppress(RecordChanged):  # this run, for another source of the table
+            return _taken(Tracking(run, choice.table, held), destination, choice, there, now_source, missing_since)
     raise busy(choice.source_table)
 
 
@@ -227,7 +227,7 @@ def _taken(
     except NotYet as early:
         return later(record, early)
     except RecordChanged:
-        raise  # it is not as this run took it: nothing to give back
+        raise  # it is no more as it was taken: nothing to give back
     except FerryError as error:
         give_back(record, error)
         raise
@@ -432,11 +432,13 @@ def data_removed(record: Tracking, kinds: Collection[str]) -> None:
 
 
 def give_back(record: Tracking, error: FerryError) -> None:
-    """Let the table go, with what the user should do. Raises TakenOver where this run saw another one's work."""
+    """Let the table go, with what the user should do; what is to be done about the part of another source stays. Raises
+    TakenOver where this run saw another one's work."""
     words = rules.source_gone(record.record)
     gone = words is not None and isinstance(error, MissingTable) and error.details.get("side") == "source"
+    next_step = "" if isinstance(error, TakenFirst) else error.next_step
     try:
-        record.let_go(" ".join(words) if words is not None and gone else error.next_step)
+        record.let_go(" ".join(words) if words is not None and gone else next_step)
     except FerryError as other:
         if isinstance(other, TakenOver):
             raise other.for_table(error.table) from error

@@ -155,6 +155,21 @@ def test_what_is_not_apart_for_certain_is_refused_with_the_reason(glue: Glue) ->
     assert glue.items("destination", "apart") == before
 
 
+def test_what_is_to_be_done_about_a_part_that_is_not_whole_stays_when_another_is_refused(glue: Glue) -> None:
+    filled(glue, "whole")
+    glue.table("half", [{"id": {"S": "00"}, "price": {"S": "much"}}])
+    steps = [{"set": {"id": "TENANT#half#{id}"}}, {"cast": {"price": "N"}}]
+    assert Playbook(glue, 22).merge("halves", "half", transform=choices_of(steps))["half"].status == "failed"
+    before = Playbook(glue, 23).record("halves")
+    assert (before.state, "go" in before.next) == ("broken", True)
+    for number in (24, 25):
+        error = Playbook(glue, number).merge("halves", "whole")["whole"].failure
+        assert error is not None
+        assert "The part of" in error.cause
+        assert error.next_step == f"Bring that one to its end first. {before.next}"
+    assert Playbook(glue, 26).record("halves").next == before.next
+
+
 def test_a_table_that_was_not_begun_as_a_merge_stays_that_of_its_source(glue: Glue) -> None:
     filled(glue, "alone", "late")
     playbook = Playbook(glue, 20)
