@@ -39,7 +39,7 @@ export AWS_EC2_METADATA_DISABLED := true
 unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_DEFAULT_REGION AWS_REGION
 
 UNIT := tests/unit
-NOT_OF_ANSIBLE := tests/unit/lab tests/unit/on_lab/test_histories.py tests/unit/spark tests/unit/on_lab/spark tests/unit/on_lab/methods/spark tests/unit/on_lab/methods/test_merge.py tests/unit/on_lab/test_spark_job.py
+NOT_OF_ANSIBLE := tests/unit/lab tests/unit/on_lab/test_histories.py tests/unit/spark tests/unit/on_lab/spark tests/unit/on_lab/methods tests/unit/on_lab/items tests/unit/on_lab/exports tests/unit/on_lab/jobs tests/unit/on_lab/test_spark_job.py
 RUNS := $(sort $(wildcard tests/runs/test_*.py))
 
 .PHONY: $(RUNS) help setup setup-newest demo lab test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines spark test-engines test-browser screenshots orphans histories fuzz bench bench-compare bench-peers bench-spark bench-fleet bench-check bench-plan artifact site package release generate permissions clean
@@ -102,7 +102,8 @@ setup-newest:
 	@test -n "$(NEWEST_PYTHON)" || { echo "Python 3.13 or newer is needed and was not found. Install it, or set NEWEST_PYTHON=/path/to/python3."; exit 1; }
 	$(MAKE) VENV=build/venvs/newest PYTHON=$(NEWEST_PYTHON) setup
 
-# Without the tests of the lab, random histories and real Spark jobs: none depends on Ansible, and make test has them.
+# Without the tests of the lab, random histories, whole methods on the lab and real Spark jobs: none depends on Ansible,
+# and make test has them. The scenarios move tables by S3 and AWS Backup.
 test-newest: setup-newest
 	$(MAKE) VENV=build/venvs/newest PYTHON=$(NEWEST_PYTHON) test-main \
 		UNIT="tests/unit $(addprefix --ignore=,$(NOT_OF_ANSIBLE))"
