@@ -154,7 +154,7 @@ def _with(text: str, expression: re.Pattern[str], values: Mapping[str, str]) -> 
 def caller_places(arn: str) -> dict[str, list[str]]:
     """The places of the caller itself, for ``filled``: its user or role by the IAM ``arn``, every one of the account
     where that names neither."""
-    kind, _, name = arn.rpartition(":")[2].partition("/")
+    kind, _slash, name = arn.rpartition(":")[2].partition("/")
     if kind not in ("user", "role"):
         return {each: [each.replace("CALLER", "*")] for each in _CALLERS}
     return {each: [f"{kind}/{name}"] if each.startswith(kind) else [] for each in _CALLERS}
