@@ -14,12 +14,13 @@ from .imports import ROOT
 
 def nameless(folder: Path) -> list[str]:
     """Where files below ``folder`` give ``_`` a value."""
-    return [
-        f"{path.relative_to(folder)}:{node.lineno}"
+    found = [
+        (str(path.relative_to(folder)), node.lineno)
         for path in sorted(folder.rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == "_"
     ]
+    return [f"{path}:{line}" for path, line in sorted(found)]
 
 
 def test_nothing_is_called_underscore() -> None:
