@@ -39,10 +39,12 @@ export AWS_EC2_METADATA_DISABLED := true
 unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_DEFAULT_REGION AWS_REGION
 
 UNIT := tests/unit
+# Those that mostly run real Spark jobs: in make test they go on beside the others.
+SPARK_UNIT := tests/unit/spark tests/unit/lab/spark tests/unit/on_lab/spark tests/unit/on_lab/methods/spark tests/unit/on_lab/methods/test_merge.py tests/unit/on_lab/test_spark_job.py
 NOT_OF_ANSIBLE := tests/unit/lab tests/unit/on_lab/test_histories.py tests/unit/spark tests/unit/on_lab/spark tests/unit/on_lab/methods tests/unit/on_lab/items tests/unit/on_lab/exports tests/unit/on_lab/jobs tests/unit/on_lab/test_spark_job.py
 RUNS := $(sort $(wildcard tests/runs/test_*.py))
 
-.PHONY: $(RUNS) help setup setup-newest demo lab test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines spark test-engines test-browser screenshots orphans histories fuzz bench bench-compare bench-peers bench-spark bench-fleet bench-check bench-plan artifact site package release generate permissions clean
+.PHONY: $(RUNS) help setup setup-newest demo lab test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit unit-spark test-runs test-mixed docs sanity molecule engines spark test-engines test-browser screenshots orphans histories fuzz bench bench-compare bench-peers bench-spark bench-fleet bench-check bench-plan artifact site package release generate permissions clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -80,7 +82,8 @@ SIDE_BY_SIDE = --jobs=$(JOBS) --output-sync=target
 # They start in this order: the longest one early, whole runs beside the checks that compute. The scenarios come after
 # them: one that moves the lab's clock by a day met a request that was signed before, when the machine was busy.
 test: setup
-	$(MAKE) $(SIDE_BY_SIDE) lint unit $(RUNS) sanity test-engines test-browser types docs site
+	$(MAKE) $(SIDE_BY_SIDE) UNIT="tests/unit $(addprefix --ignore=,$(SPARK_UNIT))" \
+		lint unit unit-spark $(RUNS) sanity test-engines test-browser types docs site
 	$(MAKE) molecule
 	@echo "All checks passed."
 
@@ -133,6 +136,9 @@ docs: setup
 
 unit: setup spark
 	$(BIN)/python -m pytest $(UNIT)
+
+unit-spark: setup spark
+	$(BIN)/python -m pytest $(SPARK_UNIT)
 
 # Real processes of ansible-playbook on a lab: interrupted, killed, taken over, several at once. Each file is a check.
 test-runs: setup

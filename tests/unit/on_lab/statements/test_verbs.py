@@ -14,6 +14,7 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
 from lab.client import RunningLab, running
 
@@ -25,6 +26,12 @@ def lab() -> Iterator[RunningLab]:
     with running(scale=0.0) as lab:
         lab.client("iam", "destination").create_service_linked_role(AWSServiceName="backup.amazonaws.com")
         yield lab
+
+
+@pytest.fixture(autouse=True)
+def no_time(monkeypatch: pytest.MonkeyPatch, lab: RunningLab) -> None:
+    """The wait for IAM passes at once."""
+    monkeypatch.setattr(Account, "sleep", lambda _account, seconds: lab.advance(seconds))
 
 
 def side(lab: RunningLab, name: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.caller_policy import InlinePolicy
 from lab.client import RunningLab, running
 from tests.unit.on_lab.statements.test_verbs import run, side
@@ -27,6 +28,12 @@ def lab() -> Iterator[RunningLab]:
         )
         run("record_table", {"destination": side(lab, "destination")})
         yield lab
+
+
+@pytest.fixture(autouse=True)
+def no_time(monkeypatch: pytest.MonkeyPatch, lab: RunningLab) -> None:
+    """The wait for IAM passes at once."""
+    monkeypatch.setattr(Account, "sleep", lambda _account, seconds: lab.advance(seconds))
 
 
 def environment(lab: RunningLab, table: str, migration: str = "default", **more: Any) -> dict[str, Any]:
