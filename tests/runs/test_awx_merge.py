@@ -44,6 +44,21 @@ def expected(*names: str) -> list[str]:
     return sorted(f"TENANT#{name}#{name}/{number}" for name in names for number in range(3))
 
 
+def two_slices(
+    controller: Controller, inventory: dict[str, Any], *, ends: tuple[str, str], **given: Any
+) -> tuple[Job, Job]:
+    """Both slices to their ends: the second one begins while the first one is at its part."""
+    migration, lab = controller.migration, controller.migration.lab
+    held = lab.hold(operation="Scan", match={"TableName": "acme"})
+    with controller.launch("migrate", inventory, slice_of=(1, 2), **given) as odd:
+        until(odd, lambda: "tenants" in migration.records() and lab.count("CreateTable") > 0)
+        with controller.launch("migrate", inventory, slice_of=(2, 2), **given) as even:
+            until(even, lambda: len(migration.leases()) == 2)
+            lab.release(held)
+            assert (odd.wait(), even.wait()) == ends, odd.output[-3000:] + even.output[-3000:]
+    return odd, even
+
+
 def test_parts_in_two_slices_all_arrive_as_planned_and_once(migration: Migration, tmp_path: Path) -> None:
     lab, controller = migration.lab, awx(migration, tmp_path, "accounts")
     inventory = merged(controller)
@@ -51,13 +66,7 @@ def test_parts_in_two_slices_all_arrive_as_planned_and_once(migration: Migration
         assert plan.wait() == "successful", plan.output[-4000:]
     assert plan.artifacts["tableferry_plan"]["line"].startswith("4 tables: 4 by direct; ")
     given = {"handed_on": plan.artifacts, **DIRECT}
-    held = lab.hold(operation="Scan", match={"TableName": "acme"})
-    with controller.launch("migrate", inventory, slice_of=(1, 2), **given) as odd:
-        until(odd, lambda: "tenants" in migration.records() and lab.count("CreateTable") > 0)
-        with controller.launch("migrate", inventory, slice_of=(2, 2), **given) as even:
-            until(even, lambda: len(migration.leases()) == 2)
-            lab.release(held)
-            assert (odd.wait(), even.wait()) == ("successful", "successful"), odd.output[-3000:] + even.output[-3000:]
+    odd, even = two_slices(controller, inventory, ends=("successful", "successful"), **given)
     assert statuses(odd) == statuses(even) == {"migrated": 2}
     assert ids(migration) == expected(*TABLES)
     assert {part.state for part in migration.records()["tenants"].parts.values()} == {"filled"}
@@ -74,20 +83,14 @@ def test_parts_in_two_slices_all_arrive_as_planned_and_once(migration: Migration
 def test_a_part_that_is_not_apart_from_one_of_another_slice_is_refused_and_nothing_is_lost(
     migration: Migration, tmp_path: Path
 ) -> None:
-    lab, controller = migration.lab, awx(migration, tmp_path, "accounts")
+    controller = awx(migration, tmp_path, "accounts")
     inventory = merged(controller, umbrella="TENANT#acme")
     # A plan sees all of them.
     with controller.launch("plan", inventory, **DIRECT) as plan:
         assert plan.wait() == "successful", plan.output[-4000:]
     assert plan.artifacts["tableferry_plan"]["line"].startswith("4 tables: 2 by direct, 2 cannot go (KeysNotApart); ")
     # Without one the slice that comes second is held to what the first one has begun.
-    held = lab.hold(operation="Scan", match={"TableName": "acme"})
-    with controller.launch("migrate", inventory, slice_of=(1, 2), **DIRECT) as odd:
-        until(odd, lambda: "tenants" in migration.records() and lab.count("CreateTable") > 0)
-        with controller.launch("migrate", inventory, slice_of=(2, 2), **DIRECT) as even:
-            until(even, lambda: len(migration.leases()) == 2)
-            lab.release(held)
-            assert (odd.wait(), even.wait()) == ("successful", "failed"), odd.output[-3000:] + even.output[-3000:]
+    odd, even = two_slices(controller, inventory, ends=("successful", "failed"), **DIRECT)
     assert (statuses(odd), statuses(even)) == ({"migrated": 2}, {"migrated": 1, "refused": 1})
     assert even.failed_hosts == ["umbrella"]
     assert "Keys of umbrella are not provably others than those of arn:" in even.output.replace("\n", " ")
