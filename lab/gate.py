@@ -242,6 +242,7 @@ class Gate:
                 status,
                 error_code,
                 call.request_id,
+                call.scope.time if call.scope is not None else "",
             )
         )
 

@@ -22,7 +22,8 @@ def is_mutating(operation: str) -> bool:
 
 
 class Entry(NamedTuple):
-    """One request. ``time`` is the world's epoch seconds, ``principal_arn`` empty where the signature was refused."""
+    """One request. ``time`` is the world's epoch seconds, ``principal_arn`` empty where the signature was refused,
+    ``signed`` the signature's date as it was sent (``20261130T010203Z``), empty where there is none."""
 
     time: float
     account: str
@@ -34,6 +35,7 @@ class Entry(NamedTuple):
     status: int
     error_code: str
     request_id: str
+    signed: str
 
     @property
     def ok(self) -> bool:
