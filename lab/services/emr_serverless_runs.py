@@ -91,10 +91,13 @@ VCPUS = rule(
 MAXIMUM = rule(
     "emr-serverless-maximum-capacity",
     service="emr-serverless",
-    says="A run whose driver exceeds the application's maximumCapacity (of vCPUs, memory or, with 20 GB a worker, "
-    "disk) fails: `Job failed as application has exceeded maximumCapacity settings`; one whose executors do, with "
-    "ApplicationMaxCapacityExceededException, at once in the lab, on AWS after minutes",
-    fact="EMR Serverless user guide, Maximum capacity, and Troubleshooting; users' logs",
+    says="A run whose driver needs more than what is left of the application's maximumCapacity (of vCPUs, memory or, "
+    "with 20 GB a worker, disk) fails: `Job failed as application has exceeded maximumCapacity settings`; one whose "
+    "executors do, with ApplicationMaxCapacityExceededException: on AWS the driver runs and asks for them for 20 "
+    "minutes, and gets them when another run ends (the lab plays that, or lets it fail at once)",
+    fact="EMR Serverless user guide, Maximum capacity, and Troubleshooting; users' logs, such as those of "
+    "softeerbootcamp-8th/DE_team4-4una#508 (`Abandoning job due to no executor being launched within 1200000ms after "
+    "driver starts`); how GetJobRun words it: a guess",
     test="test_emr_serverless.py::test_maximum_capacity",
     confirmed=False,
 )
@@ -134,12 +137,14 @@ BILLED = rule(
 SERVICE = "emr-serverless.amazonaws.com"
 VCPU_QUOTA = "emr-serverless.vcpus"
 SHORT_OF_VCPUS = "emr-serverless.short_of_vcpus"
-BEHAVIOURS = (Behaviour(SHORT_OF_VCPUS, ("fails", "waits")),)
-# Seconds, none of them measured.
+SHORT_OF_CAPACITY = "emr-serverless.short_of_capacity"  # the executors of a run, in their application
+BEHAVIOURS = (Behaviour(SHORT_OF_VCPUS, ("fails", "waits")), Behaviour(SHORT_OF_CAPACITY, ("fails", "waits")))
+# Seconds; none of them was measured but that a driver waits 20 minutes for its first executor (users' logs).
 TIMINGS: Mapping[str, float] = {
     "emr-serverless.submitted": 2.0,
     "emr-serverless.pending": 3.0,
     "emr-serverless.allocating": 40.0,
+    "emr-serverless.no_executor": 1200.0,
     "emr-serverless.cancelling": 5.0,
     "emr-serverless.role_known": 10.0,
 }
@@ -152,6 +157,7 @@ _MEMORY: Mapping[int, tuple[int, int, int]] = {
 }  # fmt: skip
 _LEAST_BILLED_SECONDS = 60.0
 _SHORT = "account has reached the service limit on the maximum vCPU it can use concurrently"
+_NO_WORKER = "Worker could not be allocated as the application has exceeded maximumCapacity settings"
 DISK = 20  # GB of a worker
 _RAISED = re.compile(r"\s*[\w.]*(Error|Exception)\b.*:")
 _NO_MODULE = "ModuleNotFoundError: No module named"
@@ -190,8 +196,8 @@ class Application:
 class Run:
     """A job run.
 
-    ``queued_at`` is set while it is QUEUED, ``evaluated`` once it waits for its application only, ``holds`` while it
-    has its workers; its end makes ``events`` void.
+    ``queued_at`` is set while it is QUEUED, ``evaluated`` once it waits for its application only. ``had`` says how many
+    of its workers it has: none, its driver, or all; its end makes ``events`` void.
     """
 
     id: str
@@ -208,7 +214,7 @@ class Run:
     attempt: int = 1
     workers: tuple[Worker, ...] = ()
     evaluated: bool = False
-    holds: bool = False
+    had: int = 0
     queued_at: float = 0.0
     queued_seconds: float = 0.0
     started_at: float = 0.0
@@ -225,6 +231,11 @@ class Run:
     def vcpus(self) -> int:
         """What its workers need."""
         return sum(each.cores for each in self.workers)
+
+    @property
+    def held(self) -> tuple[Worker, ...]:
+        """The workers that it has."""
+        return self.workers[: self.had]
 
 
 class RunLives:
@@ -326,29 +337,50 @@ class RunLives:
 
     def _allocate(self, run: Run) -> None:
         if refusal := self._lack(run):
-            if self._world.behaviours[SHORT_OF_VCPUS] == "fails" or _SHORT not in refusal:
+            if _NO_WORKER in refusal and self._world.behaviours[SHORT_OF_CAPACITY] == "waits":
+                self._wait_for_executors(run, refusal)
+            elif self._world.behaviours[SHORT_OF_VCPUS] == "fails" or _SHORT not in refusal:
                 self._fail(run, refusal)
             return
-        run.holds = True
+        run.had = len(run.workers)
         self._later(run, "allocating", self._start)
+
+    def _wait_for_executors(self, run: Run, refusal: str) -> None:
+        """Let the driver run, which asks for executors until others have ended, or for as long as AWS lets it."""
+        if run.had:
+            return
+
+        def runs(run: Run) -> None:
+            if run.had == 1:
+                self._move(run, "RUNNING")
+                run.started_at = self._world.clock.now()
+
+        def gives_up(run: Run) -> None:
+            if run.had == 1:
+                run.workers = run.workers[:1]
+                self._end(run, "FAILED", refusal)
+
+        run.had = 1
+        self._later(run, "allocating", runs)
+        self._later(run, "no_executor", gives_up)
 
     def _lack(self, run: Run) -> str:
         """Why the run's workers cannot be had now; empty when they can."""
         holding = [
-            each for each in self.runs.values() if each.holds and each.application.place == run.application.place
+            each
+            for each in self.runs.values()
+            if each is not run and each.had and each.application.place == run.application.place
         ]
-        held = [worker for each in holding if each.application is run.application for worker in each.workers]
+        held = [worker for each in holding if each.application is run.application for worker in each.held]
         maximum = run.application.settings.get("maximumCapacity") or {}
         if _over(maximum, [*held, run.workers[0]]):
             return "Job failed as application has exceeded maximumCapacity settings."
         if over := _over(maximum, [*held, *run.workers]):
-            return _exception(
-                "ApplicationMaxCapacityExceededException: Worker could not be allocated as the application has "
-                f"exceeded maximumCapacity settings: [{over}]"
-            )
+            return _exception(f"ApplicationMaxCapacityExceededException: {_NO_WORKER}: [{over}]")
         if not self._world.quotas:
             return ""
-        free = self._world.quota(run.application.account_id, VCPU_QUOTA) - sum(each.vcpus for each in holding)
+        free = self._world.quota(run.application.account_id, VCPU_QUOTA)
+        free -= sum(worker.cores for each in holding for worker in each.held)
         if run.workers[0].cores > free:
             return f"Job failed as {_SHORT}."
         return _exception(f"ServiceQuotaExceededException: the {_SHORT}") if run.vcpus > free else ""
@@ -411,7 +443,7 @@ class RunLives:
             return
         run.ended_at = self._world.clock.now()
         self._move(run, state, details)
-        run.holds = False
+        run.had = 0
         for event in run.events:
             event.cancel()
         self._ended(run.application)
@@ -426,7 +458,7 @@ class RunLives:
                 started = [each for each in self.active(run.application) if each.state not in ("SUBMITTED", "QUEUED")]
                 if len(started) < self._scheduler(run.application, "maxConcurrentRuns", CONCURRENT_RUNS):
                     self._wait_for_application(run)
-            elif run.state == "SCHEDULED" and run.workers and not run.holds:
+            elif run.state in ("SCHEDULED", "RUNNING") and run.had < len(run.workers):
                 self._allocate(run)
 
     # What it asks for

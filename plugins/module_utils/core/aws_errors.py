@@ -470,14 +470,18 @@ def is_tag_lock(error: BaseException) -> bool:
 
 _NO_CAPACITY = re.compile(
     r"exceeded maximum concurrent compute capacity|resource unavailable|max(imum)? concurrent runs exceeded"
-    r"|service limit on the maximum vCPU",
+    r"|service limit on the maximum vCPU"
+    # EMR Serverless, of an application: its guide words it so, users' logs have the exception, and both may be cut to
+    # 256 characters; the last is what ends a run 20 minutes after its driver had no executor.
+    r"|exceeded (its )?max(imum)? ?capacity|ApplicationMaxCapacityExceeded|no executor being launched",
     re.IGNORECASE,
 )
 
 
 def is_lack_of_capacity(message: str) -> bool:
     """Whether a run failed because there was no room for it, as Glue says once it took the run (spark.md 2), and EMR
-    Serverless where the vCPUs of the account are all in use."""
+    Serverless where the vCPUs of the account, or what its application may have, are all in use (EMR Serverless user
+    guide, Troubleshooting). Which of these words an answer has is not confirmed."""
     return _NO_CAPACITY.search(message) is not None
 
 

@@ -78,3 +78,26 @@ def test_a_reason_names_the_request_and_quotes_no_signed_headers() -> None:
     assert aws_errors.reason("AccessDenied", "", "A1B2") == "AccessDenied (request A1B2)"
     signed = "The Canonical String was x-amz-security-token:SECRET"
     assert aws_errors.reason("SignatureDoesNotMatch", signed, "A1B2") == "SignatureDoesNotMatch (request A1B2)"
+
+
+_LAST = "Job failed, please check complete logs in configured logging destination. ExitCode: 1. Last few exceptions: "
+_MODEL = "com.amazonaws.emr.serverless.shaded.software.amazon.awssdk.services.emrserverlessresourcemanager.model"
+
+
+@pytest.mark.parametrize(
+    ("message", "lack"),
+    [
+        ("Exceeded maximum concurrent compute capacity for your account", True),
+        ("Job failed as account has reached the service limit on the maximum vCPU it can use concurrently.", True),
+        ("Job failed as application has exceeded maximumCapacity settings.", True),
+        ("Job failed due to Worker could not be allocated as the application has exceeded maximumCapacity.", True),
+        ("The application has exceeded its maximum capacity", True),
+        (f"{_LAST}{_MODEL}.ApplicationMaxCapacityExceededException: Worker could not be"[:256], True),
+        ("Abandoning job due to no executor being launched within 1200000ms after driver starts.", True),
+        (f"{_LAST}Container killed on request. Exit code is 137", False),
+        ("The item exceeded the maximum size", False),
+    ],
+)
+def test_words_of_runs_that_failed_for_lack_of_capacity(message: str, lack: bool) -> None:
+    """Words of AWS's guides and of logs of its users."""
+    assert aws_errors.is_lack_of_capacity(message) == lack

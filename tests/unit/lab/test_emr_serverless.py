@@ -489,6 +489,28 @@ def test_maximum_capacity(world: World) -> None:
     assert text == "Job failed as application has exceeded maximumCapacity settings."
 
 
+def test_executors_for_which_the_application_has_no_room_may_be_waited_for(world: World) -> None:
+    world.behaviours.choose(lives.SHORT_OF_CAPACITY, "waits")
+    desk = Desk(world, maximumCapacity={"cpu": "8 vCPU", "memory": "32 GB", "disk": "70 GB"})
+    _, first = desk.running("a")
+    waiting = desk.start("b")
+    desk.wait(READY)
+    assert (desk.run(waiting)["state"], len(desk.spark)) == ("RUNNING", 1)  # its driver alone
+    assert desk.ended(token="c", parameters=SMALL.replace("driver.cores=1", "driver.cores=4"))["state"] == "FAILED"
+    first.end()
+    desk.wait(READY)
+    assert (desk.run(waiting)["state"], len(desk.spark)) == ("RUNNING", 2)
+    refused = desk.start("d")
+    desk.wait(1100)
+    assert desk.run(refused)["state"] == "RUNNING"
+    desk.wait(150)
+    run = desk.run(refused)
+    assert run["state"] == "FAILED" and "ApplicationMaxCapacityExceededException" in run["stateDetails"]
+    assert run["billedResourceUtilization"]["vCPUHour"] == pytest.approx(1160 / 3600, abs=0.02)  # its driver's
+    desk.spark[1].end()
+    desk.running("e")
+
+
 @pytest.mark.parametrize(
     ("parameters", "text"),
     [

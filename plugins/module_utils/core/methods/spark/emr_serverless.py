@@ -24,6 +24,10 @@ RELEASE = "emr-7.14.0"  # Spark 3.5 on Python 3.11
 MINUTES = 2880  # after which AWS stops a run; its default is 720
 PAGE = 50
 DRIVER_CORES, EXECUTOR_CORES = 1, 4
+# What a worker takes of an application's maximumCapacity: vCPUs, and GB of memory, heap and overhead together, and of
+# disk (EMR Serverless user guide, Supported worker configurations).
+DRIVER: Mapping[str, int] = {"cpu": DRIVER_CORES, "memory": 3, "disk": 20}
+EXECUTOR: Mapping[str, int] = {"cpu": EXECUTOR_CORES, "memory": 8, "disk": 20}
 PYTHON = "/usr/bin/python3.11"  # of the images of EMR 7, beside 3.9; which of them is the default is UNCONFIRMED
 _PYTHONS = (
     "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON",
@@ -88,7 +92,7 @@ class EmrServerless:
         conf = {
             "spark.submit.pyFiles": submission.package,
             "spark.driver.cores": str(DRIVER_CORES),
-            "spark.driver.memory": "2g",
+            "spark.driver.memory": "2g",  # and an overhead of 384 MB
             "spark.executor.cores": str(EXECUTOR_CORES),
             "spark.executor.memory": "7g",  # and its overhead of a tenth: 8 GB in all
             "spark.executor.instances": str(max(1, submission.choices.workers - 1)),

@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The runs that one waiter follows: where the engines list them, and how far each of them is."""
+"""The runs that one waiter follows: where the engines list them, how far each of them is, and what they take."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -34,6 +34,7 @@ class FollowedRuns:
     def __init__(self) -> None:
         self._scopes: dict[tuple[str, str, str], list[str]] = {}
         self._runs: dict[str, _Followed] = {}
+        self._taken: dict[str, dict[str, Mapping[str, int]]] = {}  # by place and table
         self._lock = threading.Lock()
 
     def add(self, account: Account, request: Request, run: str, percent: Callable[[], float]) -> None:
@@ -59,3 +60,20 @@ class FollowedRuns:
             with suppress(FerryError, sdk.ClientError, sdk.BotoCoreError):
                 followed.percent = followed.look()
         return followed.percent
+
+    def take(self, place: str, table: str, needs: Mapping[str, int], most: Mapping[str, int]) -> bool:
+        """Whether a run of ``table`` (an ARN), which ``needs`` that much of each part, has room in the ``place`` beside
+        the others, which may have ``most`` at a time with it: then it has it until ``leave``. One alone always has."""
+        with self._lock:
+            taken = self._taken.setdefault(place, {})
+            others = [each for name, each in taken.items() if name != table]
+            if others and any(sum(each[part] for each in others) + needs[part] > most[part] for part in most):
+                return False
+            taken[table] = needs
+            return True
+
+    def leave(self, table: str) -> None:
+        """The run of ``table``, if it had one, takes nothing any more."""
+        with self._lock:
+            for taken in self._taken.values():
+                taken.pop(table, None)

@@ -49,11 +49,14 @@ class IntoS3Kind(SparkKind):
         """Bring the items to S3: by the run that an earlier process has begun, else by a new one."""
         work = _ObjectsWork(item, self)
         job = item.job
-        if job.state != "running":
-            if work.is_being_imported:
-                return replace(job, state="not_needed", pending_reason="")
-            job = yield from work.resumed(job)
-        return (yield from work.changed(job))
+        try:
+            if job.state != "running":
+                if work.is_being_imported:
+                    return replace(job, state="not_needed", pending_reason="")
+                job = yield from work.resumed(job)
+            return (yield from work.changed(job))
+        finally:
+            work.leave()
 
     def made(self, job: Job) -> Made:
         """None: the import makes the table."""

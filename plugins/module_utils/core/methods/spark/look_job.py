@@ -46,7 +46,11 @@ class LookKind(SparkKind):
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Look, by the run that an earlier process has begun or by a new one; not where it is known what is found."""
-        return (yield from _LookWork(item, self).looked(item.job))
+        work = _LookWork(item, self)
+        try:
+            return (yield from work.looked(item.job))
+        finally:
+            work.leave()
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
         """The look at just that export."""

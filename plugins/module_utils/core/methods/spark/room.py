@@ -4,27 +4,34 @@
 
 """Room for a run: what it takes of what an account may have at a time, and what to say while AWS has none for it.
 
-A run that can never have its workers is refused, where that can be known before the export is billed; all others wait.
+A run that can never have its workers is refused, where that can be known before the export is billed; all others wait:
+for AWS, or for runs of the same waiter. EMR Serverless begins a driver wherever there is room for that alone, and too
+many drivers would leave no executor for any of them.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 
 from ...account import Account
 from ...errors import AccessDenied, JobTimeout, QuotaTooSmall
 from ...jobs.job import AWS_WAITS, LACK, Job
+from ...jobs.kind import Pause
 from ...judgement import not_ended
 from ...record.lease import iso
 from ...table.quotas import allowed_by
 from ..options import SparkChoices
-from .emr_serverless import DRIVER_CORES, EXECUTOR_CORES, EmrServerless
+from .emr_serverless import DRIVER, EXECUTOR, EmrServerless
+from .followed_runs import FollowedRuns
 from .glue import WORKER_TYPE, Glue
 from .planning import SparkOptions
 
 LEAST_VCPUS = 16  # at a time in a Region, unless the account's quota was raised (EMR Serverless user guide, quotas)
 _VCPUS_QUOTA = ("emr-serverless", "L-D05C8A75")  # Max concurrent vCPUs per account
+_PARTS: Mapping[str, str] = {"cpu": "vCPUs", "memory": "GB of memory", "disk": "GB of disk"}  # of a maximumCapacity
+IN_LINE = "in_line"  # in the result of a job that waits for others of its waiter: what they have
 
 
 @dataclass(frozen=True)
@@ -38,10 +45,11 @@ class Room:
 def room_of(engine: str, choices: SparkChoices) -> Room:
     """What a run of ``choices`` takes on the ``engine``. A cluster is the user's, or has its own quotas."""
     if engine == EmrServerless.name:
+        application = f", raise the maximumCapacity of {choices.application_id}" if choices.application_id else ""
         return Room(
             f"{vcpus(choices)} vCPUs for {choices.workers} workers",
-            "set fewer workers in spark, or have the quota 'Max concurrent vCPUs per account' of EMR Serverless raised"
-            " in Service Quotas",
+            f"set fewer workers in spark{application}, or have the quota 'Max concurrent vCPUs per account' of EMR"
+            " Serverless raised in Service Quotas",
         )
     if engine == Glue.name:
         return Room(
@@ -53,8 +61,15 @@ def room_of(engine: str, choices: SparkChoices) -> Room:
 
 
 def vcpus(choices: SparkChoices) -> int:
-    """The vCPUs of all workers of a run on EMR Serverless: of its driver, and of at least one executor."""
-    return DRIVER_CORES + EXECUTOR_CORES * max(1, choices.workers - 1)
+    """The vCPUs of all workers of a run on EMR Serverless."""
+    return needed_by(choices)["cpu"]
+
+
+def needed_by(choices: SparkChoices) -> Mapping[str, int]:
+    """What a run on EMR Serverless takes of its application: vCPUs, and GB of memory and of disk, of its driver and at
+    least one executor."""
+    executors = max(1, choices.workers - 1)
+    return {part: DRIVER[part] + EXECUTOR[part] * executors for part in _PARTS}
 
 
 def require_room(account: Account, engine: str, choices: SparkChoices, table: str) -> None:
@@ -66,14 +81,18 @@ def require_room(account: Account, engine: str, choices: SparkChoices, table: st
     if choices.application_id:
         _require_application(account, choices, table)
     if vcpus(choices) > LEAST_VCPUS:
-        require_quota(account, engine, choices, table)
+        _require_quota(account, engine, choices, table)
 
 
-def require_quota(account: Account, engine: str, choices: SparkChoices, table: str) -> None:
-    """Raises QuotaTooSmall where a run of ``choices`` needs more than AWS lets the ``account`` have. To be asked where
-    AWS has just refused one for lack of capacity, and where it needs more than what every account may have."""
-    if engine != EmrServerless.name:
-        return
+def require_ever(account: Account, engine: str, choices: SparkChoices, table: str) -> None:
+    """As ``require_room``, and asks for the account's quota however little the run needs: for one that AWS has just
+    refused for lack of capacity."""
+    require_room(account, engine, choices, table)
+    if engine == EmrServerless.name and vcpus(choices) <= LEAST_VCPUS:
+        _require_quota(account, engine, choices, table)
+
+
+def _require_quota(account: Account, engine: str, choices: SparkChoices, table: str) -> None:
     needed, most = vcpus(choices), allowed_by(account, *_VCPUS_QUOTA)
     if most is not None and needed > most:
         raise QuotaTooSmall(
@@ -87,22 +106,56 @@ def require_quota(account: Account, engine: str, choices: SparkChoices, table: s
 
 
 def _require_application(account: Account, choices: SparkChoices, table: str) -> None:
-    id_ = choices.application_id
+    id_, needed = choices.application_id, needed_by(choices)
+    for part, most in _maximum(account, id_, table).items():
+        if needed[part] > most:
+            raise QuotaTooSmall(
+                f"The Spark job needs {needed[part]} {_PARTS[part]} for {choices.workers} workers, and the application"
+                f" {id_} of EMR Serverless may have {most} at a time (its maximumCapacity).",
+                "Set fewer workers in spark, or raise the maximumCapacity of the application; then run again.",
+                table=table,
+                details={"quota": "maximumCapacity", "needed": needed[part], "allowed": most},
+            )
+
+
+def _maximum(account: Account, id_: str, table: str) -> dict[str, int]:
+    """How much an application may have at a time of the parts that it has a maximum for; nothing where that may not be
+    read. Raises what Account.explain gives for an application that is not there."""
     try:
         answer = account.ask(
             "emr-serverless", "get_application", f"looking at the application {id_}", table, applicationId=id_
         )
     except AccessDenied:
+        return {}
+    maximum: Mapping[str, str] = answer["application"].get("maximumCapacity") or {}
+    found = {part: re.match(r"[0-9]+", maximum.get(part, "")) for part in _PARTS}  # "8 vCPU"
+    return {part: int(size[0]) for part, size in found.items() if size is not None}
+
+
+def place_of(account: Account, choices: SparkChoices) -> str:
+    """Where runs share what AWS lets them have: the user's application, else the account's Region."""
+    return choices.application_id or f"{account.account_id} {account.region}"
+
+
+def in_line(
+    job: Job, account: Account, options: SparkOptions, runs: FollowedRuns, arn: str
+) -> Generator[Pause, str | None, None]:
+    """Pauses until the run of ``job``, into the table ``arn``, has room beside the other ``runs`` of its waiter. AWS is
+    not asked for the quota while all of them fit what every account may have. Raises as ``require_room``."""
+    choices = options.choices
+    if options.engine != EmrServerless.name:
         return
-    maximum = re.match(r"[0-9]+", (answer["application"].get("maximumCapacity") or {}).get("cpu", ""))  # "8 vCPU"
-    if maximum is not None and vcpus(choices) > int(maximum[0]):
-        raise QuotaTooSmall(
-            f"The Spark job needs {room_of(EmrServerless.name, choices).needs}, and the application {id_} of EMR"
-            f" Serverless may have {maximum[0]} at a time (its maximumCapacity).",
-            "Set fewer workers in spark, or raise the maximumCapacity of the application; then run again.",
-            table=table,
-            details={"quota": "maximumCapacity", "needed": vcpus(choices), "allowed": int(maximum[0])},
-        )
+    place, needs, most = place_of(account, choices), needed_by(choices), {"cpu": LEAST_VCPUS}
+    if choices.application_id:
+        most = _maximum(account, choices.application_id, options.table)
+    elif not runs.take(place, arn, needs, most):
+        allowed = allowed_by(account, *_VCPUS_QUOTA)
+        most = {} if allowed is None else {"cpu": allowed}
+    parts = ", ".join(f"{size} {_PARTS[part]}" for part, size in most.items())
+    why = f"Other tables of this run have what their application, or the account, may have at a time: {parts}."
+    waiting = replace(job, state="pending", pending_reason="slot", result={**job.result, IN_LINE: why})
+    while not runs.take(place, arn, needs, most):
+        yield Pause(waiting, "slot")
 
 
 def lacking(job: Job, options: SparkOptions, message: str, now: float) -> Job:
@@ -117,12 +170,13 @@ def unfinished(job: Job) -> JobTimeout:
     """The error for a ``job`` that is still open: where AWS had no room for its run, or has not yet given it its
     workers, also how much it needs."""
     error = not_ended(job, {"arn": job.arn})
-    lack, waits = job.result.get(LACK), job.result.get(AWS_WAITS)
-    if not lack and not waits:
+    lack, waits, others = job.result.get(LACK), job.result.get(AWS_WAITS), job.result.get(IN_LINE)
+    if not lack and not waits and not others:
         return error
     options = SparkOptions.from_dict(job.request["options"])
     room = room_of(options.engine, options.choices)
     why = f" AWS says {waits}: it has not its workers yet." if waits else ""
+    why += f" {others}" if others else ""
     if lack:
         when = f"since {lack['since']}, last at {lack['last']}"
         why += f" AWS has refused it for lack of capacity {when}: {lack['message']}."

@@ -56,8 +56,18 @@ from .planning import (
     plan_of,
     submission_of,
 )
-from .results import JobTotals, failed_run, files_left, percent_done, read_totals, refusal, started_run, with_way_on
-from .room import lacking, require_quota
+from .results import (
+    JobTotals,
+    failed_run,
+    failure_left,
+    files_left,
+    percent_done,
+    read_totals,
+    refusal,
+    started_run,
+    with_way_on,
+)
+from .room import in_line, lacking, needed_by, place_of, require_ever
 
 AT_ONCE = 4  # tables that one waiter counts at the same time
 NOTHING = "wrote_nothing"  # of a run's result: it ended before the job itself began
@@ -98,7 +108,12 @@ class SparkKind(DestinationJobs):
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Bring the table's items: by the run that an earlier process has begun, else by a new one."""
         work = TableWork(item, self)
-        job = item.job
+        try:
+            return (yield from self._brought(item.job, work, clock))
+        finally:
+            work.leave()
+
+    def _brought(self, job: Job, work: TableWork, clock: Callable[[], float]) -> Steps:
         if job.state != "running":
             if work.record.record.state in ("filled", "settled"):
                 return replace(job, state="not_needed", pending_reason="", result=_known(work.record))
@@ -151,6 +166,7 @@ class TableWork:
         self.options = SparkOptions.from_dict(item.job.request["options"])
         self.engine = ENGINES[self.options.engine]
         self.bucket = bucket_of(self.destination, self.options)
+        self._arn = self.destination.table_arn(self.options.made_table)
 
     # Found again
 
@@ -248,9 +264,10 @@ class TableWork:
 
     def followed(self, job: Job) -> Generator[Pause, str | None, tuple[Job, RunStatus | None]]:
         """``job``, whose run was begun, at the run's end, and how that ended; None where AWS had no capacity for it:
-        the next one may be begun. Raises QuotaTooSmall where AWS can never have it."""
+        the next one may be begun, for what is left."""
         request = Request.from_dict(job.request["run"])
         following, runs = job, self.kind.runs
+        runs.take(place_of(self.destination, self.options.choices), self._arn, needed_by(self.options.choices), {})
         runs.add(self.destination, request, job.arn, lambda: percent_done(self.bucket, self._plan(following)))
         status = RunStatus("running")
         while status.state == "running":
@@ -259,18 +276,23 @@ class TableWork:
             done = runs.percent_of(job.arn, self.record.now()) if status.state == "running" else None
             if done is not None:
                 job = replace(job, result={**job.result, "percent": done})
-        over = ("percent",) if status.full else ("percent", LACK)
+        self.leave()
+        full = status.full and failure_left(self.bucket, self.plan_run(job)) is None
+        over = ("percent",) if full else ("percent", LACK)
         kept = {name: value for name, value in job.result.items() if name not in over}
         job = replace(job, result={**kept, "cost": dict(status.cost), "ended_at": self.record.now()})
-        if not status.full:
+        if not full:
             return job, status
         never = self.bucket.find(self.plan_run(job).started_key) is None
         ended = replace(job, result={**job.result, NOTHING: True}) if never else job
         self._ended(ended_with(ended, SparkJobFailed(f"{status.message}.", "Run again later.")))
         job = lacking(job, self.options, status.message, self.record.now())
         yield Pause(job, "slot")
-        require_quota(self.destination, self.options.engine, self.options.choices, self.options.table)
         return job, None
+
+    def leave(self) -> None:
+        """The table's run, if it has one, takes nothing of its application any more."""
+        self.kind.runs.leave(self._arn)
 
     def plan_run(self, job: Job) -> JobPlan:
         """The plan of the run of ``job``, with its token."""
@@ -283,7 +305,11 @@ class TableWork:
         return described(self.destination, request, job.arn, listed=listed)
 
     def _begun(self, job: Job, table: TableDefinition | None, plan: JobPlan) -> Steps:
-        """``job`` running: script, package and plan are in the bucket, and the engine has taken the run."""
+        """``job`` running: script, package and plan are in the bucket, and the engine has taken the run. Raises
+        QuotaTooSmall where AWS had no capacity for the one before, and can never have it."""
+        if LACK in job.result:
+            require_ever(self.destination, self.options.engine, self.options.choices, self.options.table)
+        yield from in_line(job, self.destination, self.options, self.kind.runs, self._arn)
         payload = delivery.build(self.options.choices.wheels)
         delivery.deliver(self.bucket, payload, delivery.folder_of(self.destination))
         plan = replace(plan, run=new_run(self.record, plan))

@@ -56,9 +56,10 @@ class CannedRun(FakeRun):
                     return
                 write_share(message)
         except Exception as error:
-            self._end(Outcome("failed", str(error), 1.0))
+            self._end(Outcome("failed", f"{error}\n{self._spark.last_words}", 1.0))
         else:
-            self._end(Outcome("succeeded", "", 1.0))
+            words = self._spark.last_words
+            self._end(Outcome("failed" if words else "succeeded", words, 1.0))
 
     def _end(self, outcome: Outcome) -> None:
         with self._over:
@@ -69,11 +70,13 @@ class CannedRun(FakeRun):
 
 
 class CannedSpark:
-    """The Spark of a lab. ``may_begin`` and ``may_write`` hold its jobs, which die after ``most_files``."""
+    """The Spark of a lab. ``may_begin`` and ``may_write`` hold its jobs, which die after ``most_files``; with
+    ``last_words`` all of them fail at their end, and print these last."""
 
     def __init__(self, lab: RunningLab, patch: pytest.MonkeyPatch) -> None:
         self.lab = lab
         self.runs: list[CannedRun] = []
+        self.last_words = ""
         self.may_begin, self.may_write = threading.Event(), threading.Event()
         self.go_on()
         keys = lab.landscape["accounts"]["destination"]
