@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import ChecksumMismatch, MissingLibrary
+from ..core.items.private_files import in_words
 
 MSGSPEC, ISAL = "msgspec==0.21.1", "isal==1.8.0"
 # Glue 5.1 and EMR 7 have Python 3.11, emr-spark-8 has 3.12, Glue 6.0 has 3.13; all on Amazon Linux 2023, which loads
@@ -61,8 +62,18 @@ WHEELS = (
 
 
 def find_wheels(folder: Path) -> dict[Wheel, bytes]:
-    """The content of each wheel, from ``folder``. Raises MissingLibrary where one is not there, ChecksumMismatch where
-    it is another than the one that was tested."""
+    """The content of each wheel, from ``folder``. Raises MissingLibrary where one is not there or cannot be read,
+    ChecksumMismatch where it is another than the one that was tested."""
+    try:
+        return _wheels_in(folder)
+    except OSError as error:
+        raise MissingLibrary(
+            f"The wheels in {folder} cannot be read: {in_words(error)}.",
+            "Let the user that runs Ansible read the folder and all in it.",
+        ) from error
+
+
+def _wheels_in(folder: Path) -> dict[Wheel, bytes]:
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     found: dict[Wheel, bytes] = {}
     for wheel in WHEELS:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
-from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import FerryError
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import FerryError, MissingLibrary
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items import answers
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions, SparkChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.planning import ToPlan, make_plan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import METHODS
@@ -69,6 +70,8 @@ REFUSED: Mapping[str, Mapping[str, Any]] = {
     "a release of EMR": {"method": "emr", "spark": SparkChoices(release="emr-6.15.0")},
     "local indexes by an import": {"table": "local", "method": "glue", "spark": SparkChoices(end="import")},
     "local indexes by s3": {"table": "local", "method": "s3"},
+    "no wheels": {"method": "glue", "spark": SparkChoices(wheels="/dev/null")},
+    "no wheels for an import": {"method": "emr", "spark": SparkChoices(wheels="/nowhere", end="import")},
     "indexes left by backup": {"method": "backup", "leave_indexes": ("by_mail",), "table": "indexed"},
     # merges
     "a merge by s3": {"method": "s3", "merge": True},
@@ -82,6 +85,7 @@ REFUSED: Mapping[str, Mapping[str, Any]] = {
     "a percentage of nothing": {"method": "direct", "items": ItemChoices(write_rate="50%")},
     "a percentage of nothing for Spark": {"method": "glue", "items": ItemChoices(write_rate="50%")},
     "no number of workers": {"method": "direct", "items": ItemChoices(workers="many")},
+    "no checkpoints": {"method": "direct", "items": ItemChoices(checkpoint_dir="/dev/null/checkpoints")},
     "no sample": {"method": "direct", "verify": "sample", "items": ItemChoices(sample_items=0)},
     "an index that is not there": {"method": "direct", "indexes_after": ("ghost",)},
     "a table that is not there": {"table": "missing", "method": "direct"},
@@ -113,6 +117,30 @@ def test_a_plan_names_what_the_start_refuses(aws: Staged, tmp_path: Path, case: 
     assert planned["state"] == "cannot_go"
     told = [f"{reason['why'].rstrip('.')}. {reason['next_step']}" for reason in planned["reasons"]]
     assert told[0] == f"{refused.value.cause} {refused.value.next_step}"
+
+
+@pytest.mark.parametrize(("method", "verify"), [("direct", "none"), ("s3", "full"), ("backup", "counts")])
+def test_a_plan_names_a_library_that_the_start_lacks(
+    aws: Staged, monkeypatch: pytest.MonkeyPatch, method: str, verify: str
+) -> None:
+    monkeypatch.setattr(answers, "MSGSPEC_ERROR", "No module named 'msgspec'")
+    planned = plan(aws, "orders", method=method, verify=verify)["orders"]
+    with pytest.raises(MissingLibrary) as refused:
+        Playbook(aws, 2).start(method=method, verify=verify)
+    assert planned["state"] == "cannot_go"
+    reason = planned["reasons"][0]
+    assert f"{reason['why']}. {reason['next_step']}" == f"{refused.value.cause} {refused.value.next_step}"
+    assert plan(aws, "orders", method="s3", verify="counts")["orders"]["state"] == "planned"
+
+
+def test_a_plan_names_a_library_that_a_table_lacks_to_go_on(aws: Staged, monkeypatch: pytest.MonkeyPatch) -> None:
+    playbook = Playbook(aws, 1)
+    playbook.start(method="direct")
+    playbook.killed()
+    aws.advance(3600)
+    assert plan(aws, "orders", method="direct")["orders"]["state"] == "begun"
+    monkeypatch.setattr(answers, "MSGSPEC_ERROR", "No module named 'msgspec'")
+    assert "msgspec" in plan(aws, "orders", method="direct")["orders"]["why"]
 
 
 def test_sources_of_one_table_that_do_not_go_together_are_all_named(aws: Staged) -> None:

@@ -150,6 +150,12 @@ def test_another_wheel_of_that_name_is_refused(tmp_path: Path) -> None:
         find_wheels(tmp_path)
 
 
+def test_a_wheel_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / file_name(WHEELS[0])).mkdir()
+    with pytest.raises(MissingLibrary, match=f"The wheels in {tmp_path} cannot be read: Is a directory"):
+        find_wheels(tmp_path)
+
+
 def test_every_python_and_machine_has_each_library() -> None:
     libraries = {wheel.requirement for wheel in WHEELS}
     folders = {wheel.folder for wheel in WHEELS}

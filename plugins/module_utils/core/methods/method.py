@@ -190,12 +190,22 @@ def naming_methods(methods: Mapping[str, Method]) -> Iterator[None]:
         ) from error
 
 
+def require_library(method: Method, options: MigrationOptions) -> None:
+    """Raises MissingLibrary where this machine will read items, to copy or to compare them, and cannot. Makes no
+    call."""
+    if not method.data_needs or _reads_after(method, options):  # no data is kept anywhere: a direct copy
+        require_msgspec()
+
+
 def require_reading(method: Method, source: Account, destination: Account, options: MigrationOptions) -> None:
     """Raises MissingLibrary and AccessDenied where items will be read after AWS has billed the way there, and cannot
     be: for lack of a library on this machine, or of permissions on either side."""
-    compared = options.verify in ("sample", "full")
-    if compared or (not method.counts and options.verify != "none"):
-        require_msgspec()
-        if method.data_needs:  # a direct copy reads the items itself before anything else is billed
-            here = [] if method.compares_export else [(source, options.table)]
-            require_readable([*here, (destination, options.made_table)], compared=compared)
+    require_library(method, options)
+    if _reads_after(method, options) and method.data_needs:  # a direct copy reads before anything else is billed
+        here = [] if method.compares_export else [(source, options.table)]
+        compared = options.verify in ("sample", "full")
+        require_readable([*here, (destination, options.made_table)], compared=compared)
+
+
+def _reads_after(method: Method, options: MigrationOptions) -> bool:
+    return options.verify in ("sample", "full") or (not method.counts and options.verify != "none")

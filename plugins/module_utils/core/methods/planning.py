@@ -35,7 +35,7 @@ from ..table.merged import require_same_shape
 from ..table.transforming import key_heads, made_shape, require_transform
 from .choosing import Chooser, Choosing
 from .merging import ToMerge, refused_together, require_merging, source_heads, to_merge
-from .method import Method, naming_methods, require_transforming
+from .method import Method, naming_methods, require_library, require_transforming
 from .options import AUTO, MigrationOptions
 from .permitting import Moved, Policies, permissions_of
 from .surveying import TAKEN, RecoveryReads, Surveyor, place_of, reason_of, wishes_of
@@ -220,6 +220,7 @@ def _planned(pairs: _Pairs, entry: ToPlan) -> _Found:
                     going_on = replace(options, method=choice.method)
                     require_transforming(pairs.methods[choice.method], pairs.methods.values(), going_on)
                     require_merging(pairs.methods[choice.method], pairs.methods.values(), going_on)
+                    require_library(pairs.methods[choice.method], going_on)
                 if standing:
                     require_whole(own, choice)
                 return _begun(pairs.chooser(source, destination), entry, placed, own, standing=standing)
@@ -278,6 +279,7 @@ def _refusals(
     checks: tuple[tuple[str, Callable[[], object]], ...] = (
         (rule, lambda: require_transforming(method, methods.values(), options)),
         ("", lambda: require_merging(method, methods.values(), options)),
+        ("", lambda: require_library(method, options)),
         ("", lambda: _require_part(entry, definition, parts)),
         (rule, lambda: method.require(definition, options)),
         ("", lambda: require_transform(options.transform, definition) if options.transform is not None else None),

@@ -154,7 +154,7 @@ def plan_direct(
             _require_shape(there, shape, options)
     require_usable(definition.raw)
     try:
-        _require_checkpoints(options)
+        require_checkpoints(options.items, options.table)
     except CheckpointUnusable as error:
         if there is None:
             raise
@@ -461,25 +461,25 @@ def checkpoint_path(options: DirectOptions, source_arn: str, destination: Accoun
         folder = expanded(options.items.checkpoint_dir)
         make_folder(folder)
     except OSError as error:
-        raise _unusable(options, error) from error
+        raise _unusable(options.items, options.table, error) from error
     pair = f"{source_arn} {destination.table_arn(options.made_table)} {table_id} {options.migration_id}"
     digest = hashlib.sha256(pair.encode()).hexdigest()[:16]
     return folder / f"{options.made_table[:MOST_LETTERS]}-{digest}.json"
 
 
-def _require_checkpoints(options: DirectOptions) -> None:
+def require_checkpoints(items: ItemChoices, table: str) -> None:
     """Raises CheckpointUnusable unless checkpoints can be written: looked at before the table is made, and in check
-    mode, where nothing is left behind."""
-    if options.items.checkpoint_dir:
+    mode and for a plan, where nothing is left behind."""
+    if items.checkpoint_dir:
         try:
-            require_writable(expanded(options.items.checkpoint_dir))
+            require_writable(expanded(items.checkpoint_dir))
         except OSError as error:
-            raise _unusable(options, error) from error
+            raise _unusable(items, table, error) from error
 
 
-def _unusable(options: DirectOptions, error: OSError) -> CheckpointUnusable:
+def _unusable(items: ItemChoices, table: str, error: OSError) -> CheckpointUnusable:
     return CheckpointUnusable(
-        f"The directory {options.items.checkpoint_dir} for checkpoints cannot be written: {in_words(error)}.",
+        f"The directory {items.checkpoint_dir} for checkpoints cannot be written: {in_words(error)}.",
         "Set checkpoint_dir to a directory that can be written, or to an empty value for none.",
-        table=options.table,
+        table=table,
     )

@@ -29,7 +29,7 @@ from ...table.replication import kept_by_copy, left_by_copy
 from ...table.transforming import may_be_refused
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
-from .copy_job import DirectKind, DirectPlan, plan_direct, require_rates
+from .copy_job import DirectKind, DirectPlan, plan_direct, require_checkpoints, require_rates
 from .forecast import forecast
 from .judge import judge_direct
 from .options import DirectOptions
@@ -50,8 +50,9 @@ class DirectMethod:
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"direct": DirectKind}
 
     def require(self, definition: TableDefinition, options: MigrationOptions) -> None:
-        """Raises InvalidInput."""
+        """Raises InvalidInput, and CheckpointUnusable."""
         require_rates(definition, options.items)
+        require_checkpoints(options.items, options.table)
 
     def start(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None

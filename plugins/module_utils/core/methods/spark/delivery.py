@@ -97,6 +97,19 @@ def build(wheels: str = "") -> Payload:
         return _built(wheels)
 
 
+def require_wheels(wheels: str) -> None:
+    """Raises MissingLibrary, or ChecksumMismatch, where the user's folder ``wheels`` has not all that the job brings
+    along. Without a folder pip downloads them, when a job is to be begun."""
+    if wheels:
+        with _ONE_AT_A_TIME:
+            _require_wheels(wheels)
+
+
+@lru_cache(maxsize=2)
+def _require_wheels(wheels: str) -> None:
+    find_wheels(_folder(wheels))
+
+
 @lru_cache(maxsize=2)
 def _built(wheels: str) -> Payload:
     return Payload(script(), build_package(find_wheels(_folder(wheels))))

@@ -77,10 +77,12 @@ class SparkMethod:
     }
 
     def require(self, definition: TableDefinition, options: MigrationOptions) -> None:
-        """Raises InvalidInput, and LocalSecondaryIndexes where the job is to end with an import."""
+        """Raises InvalidInput, MissingLibrary and ChecksumMismatch, and LocalSecondaryIndexes where the job is to end
+        with an import."""
         if self._options(options).choices.end == "import":
             require_importable_end(definition)
         _require_rate(definition, options)
+        delivery.require_wheels(options.spark.wheels)
 
     def start(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
@@ -252,7 +254,7 @@ def planned(
     loader: Loader = LOADER,
 ) -> ExportPlan:
     """The export, and what the job after it would be refused for. Raises what plan_export and require_room do,
-    InvalidTransform, TableBroken, InvalidInput, QuotaTooSmall."""
+    InvalidTransform, TableBroken, InvalidInput, QuotaTooSmall, MissingLibrary, ChecksumMismatch."""
     plan = plan_export(source, destination, options.export, loader, record)
     definition = plan.definition
     if options.transform is not None:
@@ -265,6 +267,7 @@ def planned(
     check_indexes(definition, options.indexes_after, options.leave_indexes)
     _require_rate(definition, options)
     if plan.job.state != "not_needed":
+        delivery.require_wheels(spark.choices.wheels)
         check_quotas(destination, definition, options.leave_indexes)
         require_room(destination, spark.engine, spark.choices, options.table)
     return plan
