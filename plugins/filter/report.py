@@ -94,8 +94,9 @@ def report_places(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, An
         known = _accounts(host, hostvars[host]).get("ferry_destination") if staging else None
         destination = known or (rendered.destination_if_sound(host) if staging else None)
         if destination:
+            owner = {"account_id": staging["owner"]} if staging["owner"] else {}
             place = {
-                "destination": {**account_options(destination), "account_id": staging["owner"]},
+                "destination": {**account_options(destination), **owner},
                 **{name: staging.get(name) for name in ("bucket", "kms_key_arn")},
             }
             found.setdefault(json.dumps(place, sort_keys=True), place)
@@ -104,18 +105,29 @@ def report_places(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, An
 
 def _staging_area(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
     """Where the data of a host's table is staged, as ``destination_account_staging`` has it; of a table that verify
-    compared as its variables name it. Empty where its account is not known."""
-    area = plain(_staging(host, variables))
-    if not area:
-        _arn, _partition, _service, region, owner, *_table = str(
-            (read_if_sound(variables, VERIFIED) or {}).get("destination_arn") or ":::::"
-        ).split(":")
-        bucket = read_if_sound(variables, "ferry_staging_bucket") or f"tableferry-{owner}-{region}"
-        key = read_if_sound(variables, "ferry_staging_kms_key_arn") or ""
-        area = {"bucket": str(bucket), "owner": owner, "kms_key_arn": str(key)} if owner else {}
+    looked at as its variables name it. Empty where no bucket is known."""
+    area = plain(_staging(host, variables)) or _named_area(host, variables)
     if area and not area.get("kms_key_arn") and _makes_key(variables):
-        return {**area, "kms_key_arn": STAGING_KEY}
+        alias = read_if_sound(variables, "destination_account_kms_key_alias") or STAGING_KEY
+        return {**area, "kms_key_arn": str(alias)}
     return area
+
+
+def _named_area(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The staging area of a table that verify looked at. Where that failed before it knew the account, the variables
+    may say which one it is, or name the bucket."""
+    verified = read_if_sound(variables, VERIFIED) or {}
+    if not verified or verified.get("skipped"):
+        return {}
+    _arn, _partition, _service, region, owner, *_table = str(verified.get("destination_arn") or ":::::").split(":")
+    if not owner:
+        account = _accounts(host, variables).get("ferry_destination")
+        known = account if isinstance(account, Mapping) else {}
+        region, owner = (str(known.get(name) or "") for name in ("region", "account_id"))
+    usual = f"tableferry-{owner}-{region}" if owner and region else ""
+    bucket = read_if_sound(variables, "ferry_staging_bucket") or usual
+    key = read_if_sound(variables, "ferry_staging_kms_key_arn") or ""
+    return {"bucket": str(bucket), "owner": owner, "kms_key_arn": str(key)} if bucket else {}
 
 
 def _makes_key(variables: Mapping[str, Any]) -> bool:

@@ -15,7 +15,8 @@ from typing import Any
 from ansible import context
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.tableferry.aws.plugins.filter.tables import meant, same_text
+from ansible_collections.tableferry.aws.plugins.filter.tables import meant
+from ansible_collections.tableferry.aws.plugins.plugin_utils.differing import differing
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import BROKEN, HostVars
 
 COLLECTION = Path(__file__).resolve().parents[2]
@@ -31,7 +32,6 @@ OF_A_RUN: Mapping[str, Any] = {
     "ferry_status_path": "",
     "ferry_permissions_dir": "",
 }
-SHOWN = 60  # characters of a value: a plan may be handed on as a long text
 _NAME = re.compile(r"^ *- name: (?P<name>.+)$", re.MULTILINE)
 
 
@@ -53,7 +53,8 @@ def whole_run(hosts: str) -> str:
 def run_variables(hosts: Iterable[str], hostvars: HostVars) -> str:
     """In which variables of the whole run the tables of ``hosts`` differ, with the hosts: one of them would count for
     all, without a word; "" where they differ in none. One that cannot be read is left to ``inventory_problems``."""
-    values: dict[str, dict[str, tuple[Any, list[str]]]] = {name: {} for name in OF_A_RUN}
+    hosts = list(hosts)
+    values: dict[str, dict[str, Any]] = {name: {} for name in OF_A_RUN}
     for host in hosts:
         variables = hostvars[host]  # which Ansible puts together each time
         for name, unset in OF_A_RUN.items():
@@ -61,28 +62,25 @@ def run_variables(hosts: Iterable[str], hostvars: HostVars) -> str:
                 value = meant(variables, name)
             except BROKEN:
                 continue
-            value = unset if value is None else value
-            values[name].setdefault(same_text(value), (value, []))[1].append(host)
-    return " ".join(_differing(name, list(those.values())) for name, those in values.items() if len(those) > 1)
-
-
-def _differing(name: str, values: Iterable[tuple[Any, list[str]]]) -> str:
-    words = "; ".join(
-        f"{'none' if value in ('', [], {}) else _cut(str(value))} for {_named(hosts)}" for value, hosts in values
+            values[name][host] = unset if value is None else value
+    words = {name: differing(those) for name, those in values.items()}
+    return " ".join(
+        f"{name} is one for all tables of a run, and they have different ones: {differ}."
+        f" {_next_step(name, hosts, hostvars)}"
+        for name, differ in words.items()
+        if differ
     )
+
+
+def _next_step(name: str, hosts: Iterable[str], hostvars: HostVars) -> str:
+    raw = getattr(hostvars, "raw_get", hostvars.__getitem__)
+    if not any("{{" in str(raw(host).get(name)) for host in hosts):
+        return f"Give all of them the same, as with -e {name}=VALUE, or run them apart with --limit."
     return (
-        f"{name} is one for all tables of a run, and they have different ones: {words}. Give all of them the same, as"
-        f" with -e {name}=VALUE, or run them apart with --limit."
+        "A template is worked out for each table anew, and with the time or a table's name in it comes to something"
+        f' else each time. Give all of them one text, as with -e "{name}=NAME-$(date +%F-%H%M)", or run them apart with'
+        " --limit."
     )
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
-
-
-def _named(hosts: list[str]) -> str:
-    more = len(hosts) - 3
-    return ", ".join(hosts[:3]) + (f" and {more} more" if more > 0 else "")
 
 
 def _is_meant(start: str, name: str) -> bool:

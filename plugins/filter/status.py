@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.tableferry.aws.plugins.filter.tables import same_text, table_names
+from ansible_collections.tableferry.aws.plugins.filter.tables import table_names
+from ansible_collections.tableferry.aws.plugins.plugin_utils.differing import same_text
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, read
 from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import BROKEN, RenderedSides
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
@@ -21,6 +20,7 @@ from ansible.utils.display import Display
 from jinja2 import UndefinedError
 
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import ACCOUNT_OPTIONS, SPARK_OPTIONS
+from ansible_collections.tableferry.aws.plugins.plugin_utils.differing import differing, named, same_text
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import (
     BROKEN,
     HostVars,
@@ -184,6 +184,15 @@ PAIR = (
     "ferry_air_gapped_min_days",
     "ferry_air_gapped_max_days",
 )
+# What the roles for its accounts read from one table of those that PAIR puts together, with what one that is not set
+# counts as.
+OF_A_PAIR: Mapping[str, Any] = {
+    "ferry_source_kms_key_arns": [],
+    "ferry_staging_days": 30,
+    "ferry_remove_bucket": False,
+    "ferry_remove_backup_plan": False,
+    "ferry_remove_backup_vaults": False,
+}
 PLAN_OF = ("ferry_source", "ferry_destination", "ferry_migration_id")  # what tables of one backup plan share
 OPEN = ("pending", "running")
 PLANNED = "plan_tables_planned"  # what the role plan_tables registers, once for all hosts
@@ -199,11 +208,6 @@ CLEANED = {"staged": "cleanup_table_removed", "backed_up": "cleanup_table_recove
 _TABLE_ARN = re.compile(
     r"arn:[a-z-]+:dynamodb:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):table/(?P<name>[\w.-]+)", re.A
 )
-
-
-def same_text(value: Any) -> str:
-    """A text that is equal for equal values."""
-    return json.dumps(value, sort_keys=True, default=str)
 
 
 def table_name(table: Any) -> str:
@@ -427,6 +431,7 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars, sides: Sides | 
     problems: dict[str, list[str]] = {}
     unknown: dict[str, list[str]] = {}
     owners: dict[str, list[str]] = {}
+    shared: dict[str, dict[str, Any]] = {}
     for host in hosts:
         try:
             variables = hostvars[host]
@@ -436,6 +441,7 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars, sides: Sides | 
                 continue
             problems[host] = _problems(variables, options_of(sides, host), unknown[host])
             place = same_text([place_of(sides, host, "ferry_destination"), table_names(host, variables)[1]])
+            shared[host] = {name: _counting(variables, name, unset) for name, unset in OF_A_PAIR.items()}
             if not problems[host]:
                 problems[host] = checks.problems(host, str(read(variables, "ferry_method") or ""))
         except BROKEN as error:
@@ -448,6 +454,8 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars, sides: Sides | 
         Display().warning(warning)
     for host, words in _plan_problems(problems, hostvars, sides).items():
         problems[host].append(words)
+    for host, words in _pair_problems(shared, hostvars, sides).items():
+        problems[host].append(words)
     for rivals in owners.values():
         for host, words in (_rivalry(rivals, hostvars, sides) if len(rivals) > 1 else {}).items():
             problems[host].append(words)
@@ -456,6 +464,31 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars, sides: Sides | 
         for host, found in problems.items()
         if found
     }
+
+
+def _counting(variables: Mapping[str, Any], name: str, unset: Any) -> Any:
+    """What a variable of a host counts as, where one that is not set counts as ``unset``. Raises one of ``BROKEN``."""
+    value = meant(variables, name)
+    return unset if value is None else value
+
+
+def _pair_problems(shared: Mapping[str, Mapping[str, Any]], hostvars: HostVars, sides: Sides) -> dict[str, str]:
+    """In which variables that are read from one table of an account pair its tables differ; ``shared`` are these, by
+    host. Otherwise a bucket would go by the word of one table, and the others' would not be heard."""
+    names = [name for name in OF_A_PAIR if differing({host: values[name] for host, values in shared.items()})]
+    pairs: dict[str, list[str]] = {}
+    for host, first in account_pairs(shared, hostvars, sides).items() if names else ():
+        pairs.setdefault(first, []).append(host)
+    found: dict[str, list[str]] = {}
+    for hosts in pairs.values():
+        for name in names:
+            words = differing({host: shared[host][name] for host in hosts})
+            for host in hosts if words else ():
+                found.setdefault(host, []).append(
+                    f"{name} is one for all tables that share their accounts, and they have different ones: {words};"
+                    " give all of them the same"
+                )
+    return {host: "; ".join(words) for host, words in found.items()}
 
 
 def _rivalry(rivals: list[str], hostvars: HostVars, sides: Sides) -> dict[str, str]:
@@ -607,7 +640,7 @@ def unread_variables(names: Mapping[str, Iterable[str]]) -> str:
 def _which(hosts: list[str], number: int) -> str:
     if len(hosts) == number:
         return "all tables"
-    return ", ".join(hosts) if len(hosts) < 4 else f"{hosts[0]} and {len(hosts) - 1} others"
+    return named(hosts)
 
 
 def _told(message: str) -> str:
@@ -730,6 +763,17 @@ def has_failed(result: Mapping[str, Any], sign: str) -> bool:
     return bool(result) and not result.get("skipped") and (bool(result.get("failed")) or sign not in result)
 
 
+def pair_is_safe(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> bool:
+    """Whether safe mode is on for one of the tables that share accounts with ``first``: what they share is then kept.
+    The variable of the role cleanup_account counts before the table's. Raises AnsibleFilterError where one of them is
+    neither true nor false."""
+    return any(
+        switch(read(hostvars[host], "cleanup_account_safe_mode", read(hostvars[host], "ferry_safe_mode", True)))
+        for host, owner in pairs.items()
+        if owner == first
+    )
+
+
 def removable_records(pairs: Mapping[str, str], hostvars: HostVars, first: str, wanted: str) -> list[dict[str, Any]]:
     """The tables that share accounts with ``first``, were cleaned up, and whose variable ``wanted`` is true: their
     names in both accounts, and whether an unfinished one is given up (safe mode is off). Raises AnsibleFilterError
@@ -758,6 +802,7 @@ class FilterModule:
             "file_name": file_name,
             "inventory_problems": inventory_problems,
             "open_jobs": open_jobs,
+            "pair_is_safe": pair_is_safe,
             "pair_tables": pair_tables,
             "pair_users": pair_users,
             "plan_switches": plan_switches,

@@ -252,7 +252,7 @@ totals:
   description: The same as numbers, as in the JSON.
   returned: success
   type: dict
-  sample: {tables: 2, by_method: {direct: 1, s3: 1}, planned: 2, begun: 0, done: 0, cannot_go: 0, seconds: [300, 1260]}
+  sample: {tables: 2, by_method: {direct: 1, s3: 1}, planned: 2, begun: 0, adopted: 0, done: 0, cannot_go: 0}
 to_do:
   description: What you have to do first.
   returned: success

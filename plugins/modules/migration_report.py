@@ -49,7 +49,7 @@ options:
   earlier_runs:
     description:
       - The runs that the report named when this run began, as RV(runs) has them. What another run has written since,
-        beside this one, stays in the report. Without it only the tables of O(others) stay.
+        beside this one, stays in the report. Without it only the tables of O(others) stay, and those that were moved.
     type: list
     elements: str
   changes:

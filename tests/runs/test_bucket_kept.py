@@ -89,6 +89,25 @@ def test_a_bucket_that_stays_keeps_no_record_and_no_other_pair(tmp_path: Path) -
         assert "Not cleaned up completely. The report above says why" in failed
 
 
+def test_a_bucket_goes_by_the_word_of_no_table_alone(tmp_path: Path) -> None:
+    """The first table of an account pair spoke for all of them."""
+    with spawn(scale=0.01) as lab:
+        migration = prepare(lab, tmp_path, ["first", "second"], ferry_manage_accounts=True)
+        inventory = yaml.safe_load(migration.inventory.read_text())
+        hosts = inventory["dynamodb_tables"]["hosts"]
+        hosts["first"] = {"ferry_remove_bucket": True, "ferry_safe_mode": False}
+        migration.inventory.write_text(yaml.safe_dump(inventory))
+        with migration.run("differing", playbook="tableferry.aws.cleanup") as run:
+            assert run.wait() == 2, run.output[-4000:]
+        told = "ferry_remove_bucket is one for all tables that share their accounts, and they have different ones"
+        assert f"{told}: true for first; false for second; give all of them the same" in run.output, run.output[-4000:]
+        assert lab.count(mutating=True) == 0
+
+        with migration.run("one is safe", playbook="tableferry.aws.cleanup", ferry_remove_bucket=True) as run:
+            assert run.wait() == 2, run.output[-4000:]
+        assert "safe mode is on; set ferry_safe_mode: false for all tables" in run.output, run.output[-4000:]
+
+
 def test_records_stay_where_the_next_cleanup_needs_them(tmp_path: Path) -> None:
     """The statement of the source in the bucket's policy could not be removed."""
     with spawn(scale=0.01) as lab:

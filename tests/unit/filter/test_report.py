@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.filter.report import (
+    STAGING_KEY,
     failure_note,
     item_jobs,
     repair_places,
@@ -348,22 +349,42 @@ def test_places_are_the_destinations_that_were_looked_at_each_once() -> None:
 def test_places_of_tables_that_were_compared_are_as_their_variables_name_them() -> None:
     compared = {"verify_table_found": {"destination_arn": "arn:aws:dynamodb:eu-west-1:222222222222:table/a"}}
     common = {"ferry_destination": {"region": "eu-west-1"}}
+    account = {"region": "eu-west-1", "account_id": "222222222222"}
+    sides = {
+        "accounts": [{"options": account}],
+        "hosts": {host: {"ferry_destination": 0} for host in ("failed, known", "not looked at", "skipped")},
+    }
+    known = {"ferry_destination": account, "check_inventory_sides": sides}
+    made = {**compared, "ferry_create_staging_key": "yes"}
     hostvars: dict[str, dict[str, Any]] = {
         "usual": {**common, **compared},
         "named": {**common, **compared, "ferry_staging_bucket": "b", "ferry_staging_kms_key_arn": "k"},
-        "made": {**common, **compared, "ferry_create_staging_key": "yes"},
+        "made": {**common, **made},
         "unmanaged": {**common, **compared, "ferry_create_staging_key": True, "ferry_manage_accounts": False},
+        "alias": {**common, **made, "destination_account_kms_key_alias": "alias/own"},
         "failed": {**common, "verify_table_found": {"failed": True}},
+        # Before its account was known: no copy of the report was made, where all tables failed so.
+        "failed, named": {**common, "verify_table_found": {"msg": "why"}, "ferry_staging_bucket": "b"},
+        "failed, known": {**known, "verify_table_found": {"msg": "why"}},
+        "not looked at": known,
+        "skipped": {**known, "verify_table_found": {"skipped": True}},
     }
     found = {host: report_places([host], hostvars) for host in hostvars}
     usual = "tableferry-222222222222-eu-west-1"
     assert {host: [(each["bucket"], each["kms_key_arn"]) for each in places] for host, places in found.items()} == {
         "usual": [(usual, "")],
         "named": [("b", "k")],
-        "made": [(usual, "alias/tableferry-staging")],
+        "made": [(usual, STAGING_KEY)],
+        "alias": [(usual, "alias/own")],
         "unmanaged": [(usual, "")],
         "failed": [],
+        "failed, named": [("b", "")],
+        "failed, known": [(usual, "")],
+        "not looked at": [],
+        "skipped": [],
     }
+    assert found["failed, named"][0]["destination"] == {"region": "eu-west-1"}
+    assert found["failed, known"][0]["destination"] == {"region": "eu-west-1", "account_id": "222222222222"}
     assert found["usual"][0]["destination"] == {"region": "eu-west-1", "account_id": "222222222222"}
 
 

@@ -41,6 +41,22 @@ def test_what_means_the_same_is_no_difference(name: str) -> None:
     assert run_variables("ab", {"a": {}, "b": {name: other}}).startswith(f"{name} is one for all tables")
 
 
+def test_a_template_that_comes_to_another_text_for_each_table_is_named_with_what_to_do() -> None:
+    class Rendered(dict[str, dict[str, Any]]):
+        """As Ansible's: a template comes to another text each time."""
+
+        def raw_get(self, host: str) -> dict[str, Any]:
+            return {"ferry_report_dir": "report-{{ now().isoformat() }}"} if self[host] else {}
+
+    hostvars = Rendered({str(second): {"ferry_report_dir": f"report-{second}"} for second in range(9)})
+    assert run_variables(hostvars, hostvars) == (
+        "ferry_report_dir is one for all tables of a run, and they have different ones: report-0 for 0; report-1 for 1;"
+        " report-2 for 2; and 6 more. A template is worked out for each table anew, and with the time or a table's name"
+        " in it comes to something else each time. Give all of them one text, as with"
+        ' -e "ferry_report_dir=NAME-$(date +%F-%H%M)", or run them apart with --limit.'
+    )
+
+
 def test_a_long_value_is_cut() -> None:
     words = run_variables("ab", {"a": {"ferry_plan": "x" * 9999}, "b": {"ferry_plan": "y" * 9999}})
     assert len(words) < 400

@@ -16,6 +16,7 @@ from ansible.errors import AnsibleFilterError, AnsibleUndefinedVariable
 
 from ansible_collections.tableferry.aws.plugins.filter import tables
 from ansible_collections.tableferry.aws.plugins.filter.tables import (
+    OF_A_PAIR,
     account_options,
     account_outlook,
     account_pairs,
@@ -24,6 +25,7 @@ from ansible_collections.tableferry.aws.plugins.filter.tables import (
     file_name,
     inventory_problems,
     open_jobs,
+    pair_is_safe,
     pair_tables,
     pair_users,
     table_name,
@@ -125,7 +127,7 @@ def test_variables_that_nothing_reads_are_named_in_one_warning(monkeypatch: pyte
     assert "group_vars" in line and "-e" in line and "my_own" not in line
     many = {f"t{number}": {**SIDES, **({"ferry_dest_table": "x"} if number else {})} for number in range(9)}
     inventory_problems(many, many)
-    assert "ferry_dest_table (t1 and 7 others)" in lines[1]
+    assert "ferry_dest_table (t1, t2, t3 and 5 more)" in lines[1]
     # One that is close to a variable is refused, and one that is known is none.
     typo = {"a": {**SIDES, "ferry_destination_tabel": "x", "ferry_hosts": "g"}}
     assert "ferry_destination_table" in inventory_problems(typo, typo)["a"]
@@ -137,6 +139,37 @@ def test_secrets_are_not_repeated() -> None:
         "a": {**SIDES, "ferry_source": {"region": "eu-west-1", "secret_key": "topsecret", "nonsense": "topsecret"}}
     }
     assert "topsecret" not in inventory_problems(["a"], hostvars)["a"]
+
+
+@pytest.mark.parametrize("name", OF_A_PAIR)
+def test_what_is_read_from_one_table_of_an_account_pair_is_the_same_for_all(name: str) -> None:
+    """The bucket went by the word of the first one, though another one said no."""
+    unset, other = OF_A_PAIR[name], {"ferry_staging_days": 1, "ferry_source_kms_key_arns": ["arn:key"]}.get(name, True)
+    elsewhere = {**SIDES, "ferry_destination": {**DESTINATION, "region": "us-east-1"}}
+    hostvars = {
+        "a": {**SIDES, name: other},
+        "b": {**SIDES, name: str(unset).lower() if isinstance(unset, bool) else unset},
+        "c": SIDES,
+        "d": {**elsewhere, name: other},
+        "e": {**elsewhere, name: str(other).lower() if isinstance(other, bool) else other},
+    }
+    found = inventory_problems(hostvars, hostvars)
+    assert list(found) == ["a", "b", "c"]
+    words = f"{name} is one for all tables that share their accounts, and they have different ones: "
+    assert found["a"].startswith(f"a: {words}") and " for a; " in found["a"] and " for b, c; " in found["a"]
+    assert found["a"].endswith("; give all of them the same. Correct the inventory and run again.")
+    assert inventory_problems(["a", "d", "e"], hostvars) == inventory_problems(["b", "c"], hostvars) == {}
+
+
+def test_safe_mode_of_one_table_keeps_what_its_account_pair_shares() -> None:
+    hostvars: dict[str, dict[str, Any]] = {
+        "a": {"ferry_safe_mode": False},
+        "b": {},
+        "c": {"ferry_safe_mode": "false"},
+        "d": {"ferry_safe_mode": True, "cleanup_account_safe_mode": False},
+    }
+    for others, safe in (("ab", True), ("acd", False), ("a", False), ("ad", False)):
+        assert pair_is_safe(dict.fromkeys(others, "a") | {"x": "x"}, {**hostvars, "x": {}}, "a") is safe
 
 
 def test_two_tables_for_one_name() -> None:

@@ -88,7 +88,7 @@ def test_a_reason_without_room_in_the_table_is_shown_below_once_with_its_tables(
 
 def test_a_reason_of_many_tables_is_shown_in_full_once() -> None:
     _, lines = shown([row(each, "planned", reason=LONG if each % 2 else "Short.") for each in range(100)], True)
-    assert next(line for line in lines if LONG in line).endswith(f"table-0019, 40 more: {LONG}")
+    assert next(line for line in lines if LONG in line).endswith(f"table-0019 and 40 more: {LONG}")
     groups = [line for line in lines if line.startswith("50 tables (")]
     assert groups[0].endswith(": Short.") and groups[1].endswith("... (see below)")
     assert sum(LONG in line for line in lines) == 1
@@ -114,7 +114,7 @@ def test_many_tables_take_few_lines_and_hide_none_that_needs_attention(number: i
         f"table-{number + 1:04d} failed",
     ]
     (note,) = [line for line in lines if line.startswith("note: ")]
-    assert note.startswith("note: table-0000, ") and note.endswith(f"table-0009, {number - 12} more: Look at this.")
+    assert note.startswith("note: table-0000, ") and note.endswith(f"table-0009 and {number - 12} more: Look at this.")
     assert lines[-1] == f"{number} tables: 1 failed, {number - 2} migrated, 1 refused"
 
 
@@ -168,7 +168,7 @@ def test_tables_that_ended_alike_at_other_times_have_one_line() -> None:
     _, lines = shown([row(each, reason=finished(each), warnings=[finished(each)]) for each in range(62)])
     told = "Finished by an earlier run, at 2026-11-29T20:34:38+00:00 to 2026-11-29T20:34:44+00:00."
     assert lines[0] == f"62 tables (table-0000 to table-0061) migrated by s3, verified counts: {told}"
-    assert lines[1].startswith("note: table-0000") and lines[1].endswith(f", 52 more: {told}")
+    assert lines[1].startswith("note: table-0000") and lines[1].endswith(f" and 52 more: {told}")
 
 
 def test_the_worst_of_1000_tables_is_shown_in_less_than_60_lines(tmp_path: Path) -> None:
@@ -343,8 +343,22 @@ def test_a_run_waits_for_another_that_writes_the_report_and_both_are_in_it(
     # To the next run they are nothing new.
     began = shown([], dir=str(tmp_path), try_only=True)[0]["runs"]
     assert began == sorted(["0123456789abcdef", mine])
+    text = (tmp_path / "report.json").read_text().replace('"status": "migrated"', '"status": "failed"')
+    (tmp_path / "report.json").write_text(text)
     shown([row(2)], dir=str(tmp_path), earlier_runs=began)
     assert len(json.loads((tmp_path / "report.json").read_text())["tables"]) == 1
+
+
+def test_tables_of_earlier_runs_that_leave_the_report_are_named(tmp_path: Path) -> None:
+    shown([row(1), *(row(each, "refused") for each in range(2, 15))], dir=str(tmp_path))
+    result, lines = shown([row(14)], dir=str(tmp_path), others=["table-0002"])
+    tables = json.loads((tmp_path / "report.json").read_text())["tables"]
+    assert [table["name"] for table in tables] == ["table-0001", "table-0002", "table-0014"]
+    names = ", ".join(f"table-{each:04d}" for each in range(3, 13))
+    said = f"left the report, as they were not moved and are no longer in the inventory: {names} and 1 more"
+    assert lines[-2] == said and result["lines"] == lines
+    _, lines = shown([row(14)], dir=str(tmp_path), others=["table-0002"])
+    assert not any("left the report" in line for line in lines)
 
 
 @pytest.mark.parametrize("why", ["no locks", "held for long", "no lock file"])

@@ -174,10 +174,19 @@ def test_sources_of_one_table_that_do_not_go_together_are_all_named(aws: Staged)
 
 
 def test_a_table_that_is_to_be_adopted_can_go(aws: Staged) -> None:
-    """The plan told to set adopt, and could not go with it either."""
+    """The plan told to set adopt, and could not go with it either; then it counted the table as one that is moved."""
     Playbook(aws, 1).migrate()
     assert plan(aws, "orders", recorded=False)["orders"]["state"] == "cannot_go"
-    assert plan(aws, "orders", recorded=False, adopt=True)["orders"]["state"] == "planned"
+    adopted = plan(aws, "orders", recorded=False, adopt=True)["orders"]
+    assert (adopted["state"], adopted["adopts"]) == ("planned", True)
+    assert [part["what"] for part in adopted["parts"]] == ["compare all items", "apply the settings"]
+    assert {line["what"] for line in adopted["costs"]} == {"compare all items"}
+    assert "none is moved" in adopted["why"]
+    # By its record it is done, and without a table it is moved.
+    assert "adopts" not in plan(aws, "orders", adopt=True)["orders"]
+    aws.add_table("users", 1)
+    moved = plan(aws, "users", recorded=False, adopt=True)["users"]
+    assert moved["state"] == "planned" and "adopts" not in moved
 
 
 def test_a_table_that_was_begun_by_other_steps_is_named(aws: Staged) -> None:

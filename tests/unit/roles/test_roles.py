@@ -14,8 +14,8 @@ import pytest
 import yaml
 from jinja2 import Environment
 
-from ansible_collections.tableferry.aws.plugins.filter.report import STAGES
-from ansible_collections.tableferry.aws.plugins.filter.tables import VARIABLES, switch
+from ansible_collections.tableferry.aws.plugins.filter.report import STAGES, STAGING_KEY
+from ansible_collections.tableferry.aws.plugins.filter.tables import OF_A_PAIR, VARIABLES, switch
 from ansible_collections.tableferry.aws.plugins.module_utils.core.report.row import row
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -61,6 +61,17 @@ def test_specs_equal_defaults(role: str) -> None:
             assert "default" not in option
         else:
             assert option.get("default") == told(default, option["type"]), name
+
+
+def test_filters_know_the_defaults_of_roles() -> None:
+    """The report is copied under the key whose alias the roles have, and what one table of a pair has not set counts
+    as the roles have it."""
+    for role in ("destination_account", "cleanup_account"):
+        assert content(role, "defaults")[f"{role}_kms_key_alias"] == STAGING_KEY
+    read = [str(value) for role in ROLES for value in content(role, "defaults").values()]
+    for name, unset in OF_A_PAIR.items():
+        written = repr(unset).lower() if isinstance(unset, bool) else repr(unset)
+        assert any(f"{{{{ {name} | default({written})" in text for text in read), name
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -20,6 +20,7 @@ from ..plan.prices import Prices, usual
 from ..record.parts import of_source
 from ..record.record import table_key
 from ..record.store import RecordStore
+from .forecasting import adopting
 from .method import Method
 from .options import AUTO, MigrationOptions
 from .surveying import Survey, Surveyor, wishes_of
@@ -28,13 +29,15 @@ from .surveying import Survey, Surveyor, wishes_of
 @dataclass(frozen=True)
 class Choosing:
     """A table with what was found of it: the ``survey``, each method's forecast, and the choice; ``chosen`` is None
-    where the table could not be read. ``growth`` is what the table's items will add to the cost, a ``gb`` and a
+    where the table could not be read. ``adoption``: what it takes to adopt the table that stands under the name, where
+    that is to be done. ``growth`` is what the table's items will add to the cost, a ``gb`` and a
     ``million_items``, where DynamoDB has not told its size."""
 
     survey: Survey
     forecasts: tuple[Forecast, ...] = ()
     chosen: Chosen | None = None
     growth: Mapping[str, Span] = field(default_factory=dict)
+    adoption: Forecast | None = None
 
 
 @dataclass
@@ -57,7 +60,10 @@ class Chooser:
             # Tags are asked for only where they can stop a table: 10 calls a second are allowed.
             facts = replace(survey.facts, tags=self.surveyor.count_tags(survey.facts))
             survey, found = replace(survey, facts=facts), self._chosen(options.method, facts)
-        return Choosing(survey, *found, self._growth(found[1].forecast, survey.facts))
+        planned, adoption = found[1].forecast, None
+        if survey.adopts and planned is not None and survey.facts is not None:
+            adoption = adopting(planned.method, survey.facts, self.prices)
+        return Choosing(survey, *found, self._growth(planned, survey.facts), adoption)
 
     def _chosen(self, asked: str, facts: TableFacts) -> tuple[tuple[Forecast, ...], Chosen]:
         forecasts = tuple(

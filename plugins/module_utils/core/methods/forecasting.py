@@ -10,11 +10,12 @@ Durations are those of facts/measured, whose tables were small: for larger ones 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..plan.amounts import GB, Span, exactly, total
 from ..plan.facts import Reason, TableFacts
-from ..plan.forecast import Stage
+from ..plan.forecast import Forecast, Stage
 from ..plan.prices import CostLine, Prices
 from ..plan.waves import LARGE_IMPORTS, LARGE_REGIONS, LIMITS, TB
 from ..table.creation import warm_above
@@ -217,6 +218,14 @@ def compared(
     elif facts.wishes.verify == "sample":
         parts.append(Stage("compare a sample", Span(1, 60), "some thousand items"))
     return tuple(parts), tuple(lines)
+
+
+def adopting(method: str, facts: TableFacts, prices: Prices) -> Forecast:
+    """Adopting a table that stands already: all items of both tables are read and compared, and its settings follow,
+    whatever its ``method`` is."""
+    full = replace(facts, wishes=replace(facts.wishes, verify="full"))
+    parts, costs = compared(full, True, prices)
+    return Forecast(method, parts=(*parts, settings_part(facts, made_warm=False)), costs=costs, uses={"machine": 1})
 
 
 def _read_rate(facts: TableFacts) -> float:

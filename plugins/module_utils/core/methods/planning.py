@@ -27,6 +27,7 @@ from ..record.merging import require_heads, require_mergeable
 from ..record.parts import is_later_part, of_source
 from ..record.record import Record, table_key
 from ..record.store import RecordStore
+from ..report.alike import first_of
 from ..steps.claiming import Choice, require_whole
 from ..steps.transforms import fingerprint_of, require_same_transform
 from ..table.definition import TableDefinition
@@ -41,6 +42,8 @@ from .permitting import Moved, Policies, permissions_of
 from .surveying import TAKEN, RecoveryReads, Surveyor, place_of, reason_of, wishes_of
 
 THREADS = 8
+ADOPTED = "it stands under the name already, without a record: all items are compared, and none is moved"
+HOSTS_NAMED = 3  # of those that wait for one thing to do
 # Rules of forecasts by which a start refuses the method that the user names.
 REFUSED_BY_METHOD = ("transforms", "local secondary indexes", "indexes")
 
@@ -178,7 +181,7 @@ def _shared_exports(methods: Mapping[str, Method], tables: Sequence[PlannedTable
     """Of which hosts the plan counts an export each although one serves all."""
     found: dict[tuple[str, ...], list[str]] = {}
     for table in tables:
-        if table.state == "planned" and methods[table.method].data_needs == "staged":
+        if table.state == "planned" and not table.adopts and methods[table.method].data_needs == "staged":
             key = (str(table.source), table.table, str(table.destination))
             found.setdefault(key, []).append(table.host)
     for hosts in found.values():
@@ -252,6 +255,9 @@ def _new(
     if reasons or chosen.forecast is None:
         return _Found(_stuck(seen, *reasons), definition=facts.definition)
     method = methods[chosen.forecast.method]
+    if parts is None and choosing.adoption is not None:
+        adopted = _with(seen, state="planned", method=method.name, why=ADOPTED, adoption=choosing.adoption, growth={})
+        return _Found(adopted, definition=facts.definition)  # no table is made
     made_plain = method.data_needs == "backed_up" or not method.local_secondary_indexes
     planned = _with(
         seen,
@@ -442,8 +448,7 @@ def _to_do(tables: Sequence[PlannedTable], quotas: Sequence[Mapping[str, Any]]) 
             if reason.next_step:
                 steps.setdefault((reason.rule, reason.next_step), []).append(table.host)
     for (_rule, step), hosts in steps.items():
-        which = ", ".join(hosts[:3]) + (f" and {len(hosts) - 3} more" if len(hosts) > 3 else "")
-        yield f"{which}: {step}"
+        yield f"{first_of(hosts, HOSTS_NAMED)}: {step}"
     for quota in quotas:
         if quota["raise"]:
             yield f"{quota['where']}: {quota['raise']}"

@@ -44,10 +44,11 @@ CALLS_OF_A_CONNECTION = 10
 @dataclass(frozen=True)
 class Survey:
     """What was found about a table: its ``facts``, None where it could not be read, and the ``reasons`` that stop it
-    whatever its method is."""
+    whatever its method is. ``adopts``: one with our tags and no record stands under the name, and is to be adopted."""
 
     facts: TableFacts | None
     reasons: tuple[Reason, ...] = ()
+    adopts: bool = False
 
 
 def recovery_on(source: Account, table: str) -> bool | None:
@@ -109,7 +110,11 @@ class Surveyor:
             if error.status != "refused":
                 raise
             return Survey(None, (reason_of(error),))
+        taken = None if self._is_the_source(definition, options) else self._taken(options)
+        adopts = options.adopt and isinstance(taken, StateUnknown)
         reasons = list(self._reasons(definition, options))
+        if taken is not None and not adopts:
+            reasons.append(replace(reason_of(taken), rule=TAKEN))
         facts = TableFacts(
             definition=definition,
             source=place_of(self.source),
@@ -119,7 +124,7 @@ class Surveyor:
             recovery_on=self.recovery(options.table) if self.recovery else recovery_on(self.source, options.table),
             sample=self._sample(definition, options),
         )
-        return Survey(facts, tuple(reasons))
+        return Survey(facts, tuple(reasons), adopts)
 
     def count_tags(self, facts: TableFacts) -> int | None:
         """How many tags the table has; None where they cannot be read."""
@@ -130,8 +135,7 @@ class Surveyor:
 
     def _reasons(self, definition: TableDefinition, options: MigrationOptions) -> Iterator[Reason]:
         """What stops the table whatever its method is."""
-        here = (self.source.account_id, self.source.region, definition.name)
-        if here == (self.destination.account_id, self.destination.region, options.made_table):
+        if self._is_the_source(definition, options):
             yield Reason("same table", "source and destination are the same table", "Set destination_table.")
             return
         shape = definition
@@ -150,9 +154,10 @@ class Surveyor:
                 if error.status != "refused":
                     raise
                 yield reason_of(error)
-        taken = self._taken(options)
-        if taken is not None and not (options.adopt and isinstance(taken, StateUnknown)):
-            yield replace(reason_of(taken), rule=TAKEN)
+
+    def _is_the_source(self, definition: TableDefinition, options: MigrationOptions) -> bool:
+        here = (self.source.account_id, self.source.region, definition.name)
+        return here == (self.destination.account_id, self.destination.region, options.made_table)
 
     def _taken(self, options: MigrationOptions) -> FerryError | None:
         """What the start refuses for a table that stands under the name in the destination and has no record; None

@@ -153,6 +153,10 @@ def _differences(before: Mapping[str, Any] | None, table: Mapping[str, Any]) -> 
     if before["state"] == "done":
         yield "it says that the table is done already, and it would be moved again"
         return
+    adopts, moved = "adopted, as it stands under the name", "moved"
+    now, then = (adopts if each.get("adopts") else moved for each in (table, before))
+    if now != then:
+        yield f"the table would be {now}, not {then}"
     if before["method"] != table["method"]:
         yield f"the method would be {table['method']}, not {before['method']} ({table['why']})"
     yield from _other_settings(before["settings"], table["settings"])

@@ -39,7 +39,8 @@ class PlannedTable:
 
     ``host`` is its name there. ``begun``: an earlier run began it, and its method stays. ``asked`` is what the user
     wants, ``method`` what it comes to, "" where the table cannot go. ``settings`` are the user's choices, ``shape`` is
-    what the source table is like, both as far as the outcome depends on them.
+    what the source table is like, both as far as the outcome depends on them. ``adoption``: what it takes to adopt the
+    table that stands under the name; then no items are moved.
     """
 
     host: str
@@ -59,6 +60,12 @@ class PlannedTable:
     size: int = 0
     items: int = 0
     growth: Mapping[str, Span] = field(default_factory=dict)
+    adoption: Forecast | None = None
+
+    @property
+    def adopts(self) -> bool:
+        """Whether a run adopts it, and moves no items."""
+        return self.goes and self.adoption is not None
 
     @property
     def method_chosen(self) -> str:
@@ -67,8 +74,8 @@ class PlannedTable:
 
     @property
     def forecast(self) -> Forecast | None:
-        """That of the table's method; None where it cannot go or is done."""
-        return next((each for each in self.forecasts if each.method == self.method_chosen), None)
+        """That of its adoption, or of the table's method; None where it cannot go or is done."""
+        return self.adoption or next((each for each in self.forecasts if each.method == self.method_chosen), None)
 
     @property
     def seconds(self) -> Span:
@@ -120,6 +127,7 @@ class PlannedTable:
             "cost": self.cost.to_list(),
             "costs": [line.to_dict() for line in forecast.costs] if forecast is not None else [],
             **({"growth": {name: span.to_list() for name, span in self.growth.items()}} if self.growth else {}),
+            **({"adopts": True} if self.adopts else {}),
             "unconfirmed": list(forecast.unconfirmed) if forecast is not None else [],
             "wave": wave,
             "settings": dict(self.settings),
@@ -149,7 +157,7 @@ class Plan:
         seconds = together(loads, [name for names in groups for name in names])
         cost = total(table.cost for table in self.tables)
         states = Counter(table.state for table in self.tables)
-        methods = Counter(table.method for table in self.tables if table.goes)
+        methods = Counter(table.method for table in self.tables if table.goes and not table.adopts)
         return {
             "schema": SCHEMA,
             "version": VERSION,
@@ -160,6 +168,7 @@ class Plan:
                 "by_method": dict(sorted(methods.items())),
                 "planned": states["planned"],
                 "begun": states["begun"],
+                "adopted": sum(table.adopts for table in self.tables),
                 "done": states["done"],
                 "cannot_go": states["cannot_go"],
                 "seconds": seconds.to_list(0),
@@ -188,15 +197,17 @@ def _place(place: Location | None, table: str) -> dict[str, str]:
 
 
 def line(tables: Sequence[PlannedTable], seconds: Span, cost: Span, to_do: int) -> str:
-    """All in one line: ``104 tables: 88 by s3, 9 by backup (why), 3 cannot go (why); 41 min; about $212; 2 things for
-    you to do``."""
+    """All in one line: ``104 tables: 88 by s3, 9 by backup (why), 1 adopted, 3 cannot go (why); 41 min; about $212; 2
+    things for you to do``."""
     found: dict[str, list[PlannedTable]] = {}
     for table in tables:
-        if table.goes:
+        if table.goes and not table.adopts:
             found.setdefault(table.method, []).append(table)
     counts = [
         f"{len(of)} by {method}{_because(of)}" for method, of in sorted(found.items(), key=lambda each: -len(each[1]))
     ]
+    adopted = sum(table.adopts for table in tables)
+    counts += [f"{adopted} adopted"] if adopted else []
     done = sum(table.state == "done" for table in tables)
     counts += [f"{done} done already"] if done else []
     stuck = [table for table in tables if table.state == "cannot_go"]
@@ -283,7 +294,8 @@ def _table_lines(table: Mapping[str, Any], *, short: bool) -> Iterator[str]:
         return
     seconds, cost = Span(*table["seconds"]), Span(*table["cost"])
     size = f"{amount_of_bytes(table['bytes'])}, {table['items']} items"
-    yield f"{head}by {table['method']}, {size}, {durations(seconds)}, {about(cost)}"
+    how = "adopted" if table.get("adopts") else f"by {table['method']}"
+    yield f"{head}{how}, {size}, {durations(seconds)}, {about(cost)}"
     if table["state"] == "begun":
         yield "  an earlier run began it: its method stays"
     elif not short:

@@ -18,7 +18,20 @@ from ..errors import InvalidInput
 PREFIX = "tableferry-plan:zlib:"
 # What an approved plan is compared by, and what the report shows of it.
 _HEAD = ("schema", "version", "made_at", "line")
-_TABLE = ("host", "state", "method", "why", "bytes", "seconds", "cost", "wave", "unconfirmed", "settings", "shape")
+_TABLE = (
+    "host",
+    "state",
+    "method",
+    "why",
+    "bytes",
+    "seconds",
+    "cost",
+    "wave",
+    "unconfirmed",
+    "settings",
+    "shape",
+    "adopts",
+)
 
 
 def pack(plan: Mapping[str, Any]) -> str:

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from ..report.alike import first_of
 
 MOST_NAMED = 8  # actions in a line; the JSON has all
 Looked = Literal["simulated", "not_allowed", "no_principal", "failed"]
@@ -54,14 +56,15 @@ class Permitted:
         count = len(self.missing)
         words = (
             f"{self.place}: {self.caller} lacks {count} permission{'s'[: count != 1]} for {', '.join(self.methods)}:"
-            f" {_few(self.missing)}. Attach {self._which} in permissions of the plan's JSON."
+            f" {first_of(self.missing, MOST_NAMED)}. Attach {self._which} in permissions of the plan's JSON."
         )
         if self.every:
             words += " It allows every table: the names of all do not fit."
         if self.denied:
-            words += f" A policy denies explicitly: {_few(self.denied)}; that one has to be changed."
+            words += f" A policy denies explicitly: {first_of(self.denied, MOST_NAMED)}; that one has to be changed."
         if self.unknown:
-            words += f" Conditions that have no value before a call were taken as not met: {_few(self.unknown)}."
+            unknown = first_of(self.unknown, MOST_NAMED)
+            words += f" Conditions that have no value before a call were taken as not met: {unknown}."
         return words
 
     @property
@@ -92,8 +95,3 @@ class Permitted:
             "unknown": list(self.unknown),
             "policies": [dict(each) for each in self.policies],
         }
-
-
-def _few(names: Sequence[str]) -> str:
-    more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
-    return ", ".join([*names[:MOST_NAMED], *more])

@@ -60,7 +60,7 @@ class Order:
             return found[0][0]
         left = sum(map(len, found[most:])) if most is not None else 0
         words = [f"{span[0]} to {span[-1]}" if len(span) > 2 else ", ".join(span) for span in found[:most]]
-        return f"{count} tables ({', '.join(words)}{f' and {left} more' if left else ''})"
+        return f"{count} tables ({_with_more(', '.join(words), left)})"
 
     def _spans(self, names: Iterable[str]) -> Iterator[list[str]]:
         span: list[str] = []
@@ -71,6 +71,15 @@ class Order:
             span.append(name)
         if span:
             yield span
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """The first ``most`` of ``names``, and how many others there are: ``a, b, c and 2 more``."""
+    return _with_more(", ".join(names[:most]), len(names) - most)
+
+
+def _with_more(words: str, more: int) -> str:
+    return f"{words} and {more} more" if more > 0 else words
 
 
 def _by_value(name: str) -> list[tuple[int, str]]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..steps.claim_job import KIND as CLAIM
 from .left_to_do import after_cleanup
-from .row import Row, TablePlace, row
+from .row import MOVED, Row, TablePlace, row
 
 VERSION = "1.1"
 UNKNOWN = "unknown"  # the status of a table of whose migration this report knows nothing
@@ -44,8 +44,9 @@ def document(
 ) -> Document:
     """The report of a run that migrated tables. Of a ``former`` report in the same folder it keeps what verify and
     cleanup found about copies that this run found finished: they are still the same; what it says of ``others``, the
-    tables of the inventory that this run left alone; and what a run beside this one has written, each with the run that
-    found it. ``earlier`` are the runs that the report named when this run began; None: that is not known."""
+    tables of the inventory that this run left alone, and of those no longer in it that were moved; and what a
+    run beside this one has written, each with the run that found it. ``earlier`` are the runs that the report named
+    when this run began; None: that is not known."""
     before_all = former or {}
     known = _Known(before_all.get("tables", ()))
     tables, left_alone = [], set(others)
@@ -57,10 +58,29 @@ def document(
     own = _Known(tables)
     named = [{"run": before_all.get("run"), **entry} for entry in known.all() if own.find(entry) is None]
     beside = runs_of(former) - {*earlier, written.run} if earlier is not None else set()
-    stays = [entry for entry in named if entry["name"] in left_alone or entry["run"] in beside]
+    hosts, ways = {str(entry["name"]) for entry in tables}, set(map(_way, tables))
+    stays = [
+        entry
+        for entry in named
+        if entry["name"] in left_alone
+        or entry["run"] in beside
+        or (entry["status"] in MOVED and entry["name"] not in hosts and _way(entry) not in ways)
+    ]
     places = {_account(entry["destination"]) for entry in stays}
     adoption = [each for each in before_all.get("adoption", ()) if _account(each) in places]
     return _document([*tables, *stays], written, adoption)
+
+
+def left_out(former: Mapping[str, Any] | None, found: Document) -> list[str]:
+    """The tables of a ``former`` report that ``found`` has no more, under no other name either."""
+    hosts, ways = {str(entry["name"]) for entry in found["tables"]}, set(map(_way, found["tables"]))
+    tables = (former or {}).get("tables", ())
+    return [str(entry["name"]) for entry in tables if entry["name"] not in hosts and _way(entry) not in ways]
+
+
+def of_earlier_runs(found: Mapping[str, Any]) -> int:
+    """How many tables of the report are as earlier runs found them."""
+    return sum(not _is_of_run(entry, found["run"]) for entry in found["tables"])
 
 
 def runs_of(found: Mapping[str, Any] | None) -> set[str]:
@@ -148,6 +168,12 @@ class _Known:
     @staticmethod
     def _name(entry: Mapping[str, Any]) -> tuple[str, ...]:
         return (str(entry["name"]), str(entry["destination"]["region"]), str(entry["destination"]["table"]))
+
+
+def _way(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """From where to where the table goes, by ARN; its name where one of them is not known."""
+    arns = (str(entry["source"]["arn"]), str(entry["destination"]["arn"]))
+    return arns if all(arns) else (str(entry["name"]),)
 
 
 def _account(place: Mapping[str, Any]) -> tuple[str, str]:

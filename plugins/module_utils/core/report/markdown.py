@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..jobs.progress import duration
-from .document import Document, attention
+from .alike import first_of
+from .document import Document, attention, of_earlier_runs
 from .harmless import harmless_tables
 from .left_to_do import grouped
-from .text import amount_of_bytes
+from .text import amount_of_bytes, of_earlier
 
 NAMES_SHOWN = 12
 _COLUMNS = ("Table", "Status", "Method", "Items", "Size", "Took", "Verified", "From", "To")
@@ -41,6 +42,7 @@ def _head(found: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"Written at {_plain(found['written_at'])} by {_plain(found['playbook'])}, run {_plain(found['run'])}."
         f" {totals['items']:,} items, {amount_of_bytes(totals['bytes'])}."
+        f"{of_earlier(of_earlier_runs(found))}"
     )
     yield ""
 
@@ -93,8 +95,7 @@ def _to_do(tables: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if steps:
         yield from ("", "## What is left to do", "")
     for what, text, names in steps:
-        more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-        yield f"- [ ] **{_plain(what)}**: {_plain(text)} ({', '.join(map(_plain, names[:NAMES_SHOWN]))}{more})"
+        yield f"- [ ] **{_plain(what)}**: {_plain(text)} ({first_of([*map(_plain, names)], NAMES_SHOWN)})"
 
 
 def _adoption(found: Mapping[str, Any]) -> Iterator[str]:

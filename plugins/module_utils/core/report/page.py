@@ -19,14 +19,14 @@ from functools import cache
 from typing import Any
 
 from ..jobs.progress import duration
-from .document import ATTENTION, Document, attention
+from .document import ATTENTION, Document, attention, of_earlier_runs
 from .harmless import harmless_tables
 from .left_to_do import grouped
 from .row import MOVED
 from .script import SCRIPT
 from .style import NOSCRIPT, STYLE
 from .template import PAGE
-from .text import amount_of_bytes
+from .text import amount_of_bytes, of_earlier
 
 FIRST_SHOWN = 500  # rows; a button shows all
 STOPPED_SHOWN = 100  # causes in the list of those that need attention; the table has all
@@ -64,6 +64,7 @@ def _view(found: Mapping[str, Any]) -> dict[str, Any]:
         "took": duration(scale.seconds) if scale.seconds else "",
         "size": amount_of_bytes(found["totals"]["bytes"]),
         "items": f"{found['totals']['items']:,}",
+        "earlier": of_earlier(of_earlier_runs(found)),
         "begin": _clock(found["totals"]["start"]),
         "end": _clock(found["totals"]["end"]),
         "colours": colours,

@@ -24,7 +24,7 @@ PAGE = r"""{% macro names(of) %}
 <header>
 <h1>{{ report.totals.tables }} table{{ "" if report.totals.tables == 1 else "s" }}</h1>
 <p>Written at {{ written }} by {{ report.playbook }}, run <code>{{ report.run }}</code>.
-{% if begin %} Jobs were at work from {{ begin }} to {{ end }}.{% endif %}</p>
+{% if begin %} Jobs were at work from {{ begin }} to {{ end }}.{% endif %}{{ earlier }}</p>
 <ul class="totals" aria-label="Totals">
 {% for status, count in statuses if count %}
 <li class="{{ status }}"><b>{{ count }}</b> {{ status }}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..steps.comparison import LEVELS, compared_with
-from .alike import Order, merged
+from .alike import Order, first_of, merged
 
 COLUMNS = ("name", "method", "status", "items_source", "items_destination", "seconds", "verified", "reason")
 STATUS_COLUMNS = (
@@ -110,14 +110,9 @@ def _is_long(entry: Mapping[str, Any]) -> bool:
 def _causes(rows: Iterable[Mapping[str, Any]], most: int) -> list[str]:
     """The reasons of ``rows`` in full, each once with its tables, those of most tables first, ``most`` of them."""
     found = merged((str(entry["name"]), str(_shown(entry, "reason"))) for entry in rows)
-    lines = [f"{_first_names(names)}: {cause}" for cause, names in found]
+    lines = [f"{first_of(names, MOST_NAMES)}: {cause}" for cause, names in found]
     more = [f"and {len(lines) - most} more reasons"] if len(lines) > most else []
     return [*lines[:most], *more]
-
-
-def _first_names(names: Sequence[str]) -> str:
-    more = [f"{len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
-    return ", ".join([*names[:MOST_NAMES], *more])
 
 
 def _grouped(rows: Iterable[Mapping[str, Any]], order: Order, most: int) -> list[str]:
@@ -264,7 +259,7 @@ def not_carried(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 def noted(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """What the user should know of single tables, each note once with its tables."""
     found = merged((str(entry["name"]), str(note)) for entry in rows for note in entry.get("warnings", ()))
-    return [f"{_first_names(names)}: {note}" for note, names in found]
+    return [f"{first_of(names, MOST_NAMES)}: {note}" for note, names in found]
 
 
 def drifted(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -307,6 +302,12 @@ def summary(rows: Iterable[Mapping[str, Any]]) -> str:
     total = sum(counts.values())
     parts = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     return f"{total} table{'' if total == 1 else 's'}{': ' if parts else ''}{parts}"
+
+
+def of_earlier(number: int) -> str:
+    """That a ``number`` of tables are as earlier runs found them, for the end of a line; "" for none."""
+    words = "table is as an earlier run" if number == 1 else "tables are as earlier runs"
+    return f" {number} {words} found {'it' if number == 1 else 'them'}." if number else ""
 
 
 def amount_of_bytes(number: int) -> str:

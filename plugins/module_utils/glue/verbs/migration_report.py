@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +22,7 @@ from ...core.plan.handed_on import is_packed, unpack
 from ...core.record import lease, process
 from ...core.report import adoption, text
 from ...core.report import folder as folders
-from ...core.report.document import Document, WrittenBy, artifact, document, part_of, runs_of, with_part
+from ...core.report.document import Document, WrittenBy, artifact, document, left_out, part_of, runs_of, with_part
 from ...core.report.planned import is_plan, with_plan
 from ..accounts import Accounts
 from ..outcome import explain
@@ -76,12 +76,14 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         try:
             folder = folders.place(params["dir"])
             with folders.held(folder, lambda: progress(f"Another run writes the report in {folder}: waiting.")):
-                found = _found(params, folders.former(folder))
+                former = folders.former(folder)
+                found = _found(params, former)
                 more = _adopted(params, found)
                 files = folders.files_of(found)
                 folders.write(folder, {**more, **files})
                 folders.remove_stale(folder, found)
                 iac = folders.adopted(folder, found)
+            lines = [*lines, *_told_of(left_out(former, found), progress)]
             result["report"] = str(folder / (folders.PAGE if folders.PAGE in files else folders.MARKDOWN))
         except OSError as error:
             result["warnings"] = [f"{_not_written(params['dir'], error).cause} It is shown above."]
@@ -99,6 +101,16 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     # As set_stats hands it on, without a task of its own.
     stats = {"data": {"tableferry_report": handed}, "per_host": False, "aggregate": False}
     return {**result, "artifact": handed, "ansible_stats": stats}
+
+
+def _told_of(names: Sequence[str], progress: Progress) -> list[str]:
+    """That tables of ``names`` have left the report, which is shown; nothing where there are none."""
+    if not names:
+        return []
+    which = text.first_of(names, text.MOST_NAMES)
+    line = f"left the report, as they were not moved and are no longer in the inventory: {which}"
+    progress(line)
+    return [line]
 
 
 def _found(params: Mapping[str, Any], former: Mapping[str, Any] | None = None) -> Document:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.forecasting import adopting
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.planning import settings_of, shape_of
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.approved import check_approved, refusals
@@ -83,6 +84,32 @@ def test_the_example_of_the_issue_is_worded_so() -> None:
     )
     assert line.endswith("; 2 things for you to do")
     assert "; about $" in line
+
+
+def test_a_table_that_is_adopted_is_counted_as_such_and_costs_its_comparison() -> None:
+    whole = planned("t")
+    adopted = replace(whole, host="there", adoption=adopting("s3", facts(), usual()))
+    plan = data(whole, adopted, replace(adopted, host="stuck", state="cannot_go"), STUCK)
+    assert plan["line"].startswith("4 tables: 1 by s3, 1 adopted, 2 cannot go (")
+    assert (plan["totals"]["by_method"], plan["totals"]["adopted"], plan["totals"]["planned"]) == ({"s3": 1}, 1, 2)
+    moved, found, *others = plan["tables"]
+    assert found["adopts"] and not any("adopts" in table for table in (moved, *others))
+    assert [line["what"] for line in found["costs"]] == ["compare all items"] and found["cost"] != moved["cost"]
+    assert any(line.startswith("there: adopted, ") for line in lines_of(plan))
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_table_that_was_to_be_adopted_is_not_moved_nor_the_other_way_round(before: bool) -> None:
+    """Both may cost nearly nothing, so that the cost does not tell."""
+    free = replace(adopting("s3", facts(), usual()), costs=())
+    approved = data(planned("t", forecasts=(free,), adoption=free if before else None))
+    now = data(planned("t", forecasts=(free,), adoption=None if before else free))
+    for each in (approved, unpack(pack(approved))):
+        (words,) = refusals(each, now).values()
+        ways = ["adopted, as it stands under the name", "moved"]
+        wanted, planned_so = ways[::-1] if before else ways
+        assert f"the table would be {wanted}, not {planned_so}" in words
+    assert refusals(approved, approved) == {}
 
 
 def test_tables_that_cannot_go_are_always_named_and_others_up_to_fifty() -> None:

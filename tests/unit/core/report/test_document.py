@@ -21,6 +21,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.report.documen
     artifact,
     document,
     is_readable,
+    left_out,
+    of_earlier_runs,
     part_of,
     totals,
     with_part,
@@ -86,7 +88,8 @@ def test_what_verify_found_goes_to_the_table_of_that_account() -> None:
 
 
 def test_tables_that_a_run_left_alone_stay_in_the_report_with_the_run_that_found_them() -> None:
-    first = document([moved("carts", "1" * 12), moved("orders", "1" * 12), moved("gone", "1" * 12)], BY)
+    gone = rows.row("gone", "s3", failure={"msg": "why"})
+    first = document([moved("carts", "1" * 12), moved("orders", "1" * 12), gone], BY)
     first["adoption"] = [{"account_id": account * 12, "region": "eu-west-1"} for account in "12"]
     later = WrittenBy("0123456789abcdef", "migrate", BY.at)
     found = document([{**moved("orders", "1" * 12), "status": "failed"}], later, first, ["carts", "never"])
@@ -99,6 +102,32 @@ def test_tables_that_a_run_left_alone_stay_in_the_report_with_the_run_that_found
     assert faults({**found, "adoption": []}) == []
     last = document([moved("never", "1" * 12)], WrittenBy("f" * 16, "migrate", BY.at), found, ["carts", "orders"])
     assert [each["run"] for each in last["tables"]] == [BY.run, "f" * 16, later.run]
+
+
+def test_tables_that_were_moved_stay_in_the_report_when_the_inventory_has_them_no_more() -> None:
+    """Those of a wave that is done were taken out of the inventory, and what became of them was nowhere any more."""
+    stopped = [rows.row(name, "s3", failure={"msg": "why"}) for name in ("refused", "again")]
+    copied = {**moved("copied", "1" * 12), "status": "copied"}
+    first = document([moved("done", "1" * 12), copied, moved("renamed", "1" * 12), *stopped], BY)
+    later = WrittenBy("0123456789abcdef", "migrate", BY.at)
+    renamed = {**moved("renamed", "1" * 12), "name": "other"}
+    found = document([renamed, {**moved("again", "1" * 12), "status": "failed"}], later, first)
+    assert faults(found) == []
+    assert [(each["name"], each["status"], each["run"]) for each in found["tables"]] == [
+        ("again", "failed", later.run),
+        ("copied", "copied", BY.run),
+        ("done", "migrated", BY.run),
+        ("other", "migrated", later.run),
+    ]
+    assert (left_out(first, found), left_out(None, found), of_earlier_runs(found)) == (["refused"], [], 2)
+    assert "2 tables are as earlier runs found them." in markdown(found)
+    assert "2 tables are as earlier runs found them.</p>" in page(found)
+    assert "earlier run" not in markdown(first) + page(first).partition("<ul")[0]
+    # A host whose destination cannot be told this time has one row.
+    broken = rows.row("done", "s3", failure={"msg": "why"})
+    assert [each["status"] for each in document([broken], later, first)["tables"] if each["name"] == "done"] == [
+        "failed"
+    ]
 
 
 def test_a_workflow_is_handed_only_the_tables_of_its_run() -> None:
