@@ -43,6 +43,8 @@ class CannedRun(FakeRun):
 
     def _work(self) -> None:
         self._spark.may_begin.wait(SECONDS)
+        if self.stopped:
+            return
         try:
             asked = read_arguments(self.submission.arguments)
             work = begin(asked.plan, asked.run, 100, asked.engine_run)

@@ -30,7 +30,7 @@ from tests.unit.on_lab.methods.spark.test_faults import Faults, faults, lab_with
 
 __all__ = ["faults", "lab_with_role", "table"]  # fixtures
 VCPUS, SHORT = "emr-serverless.vcpus", "emr-serverless.short_of_vcpus"
-CAPACITY = "emr-serverless.short_of_capacity"
+CAPACITY, NO_EXECUTOR = "emr-serverless.short_of_capacity", "emr-serverless.no_executor"
 NO_WORKER = (
     "software.amazon.awssdk.services.emrserverlessresourcemanager.model.ApplicationMaxCapacityExceededException: Worker"
     " could not be allocated as the application has exceeded maximumCapacity settings: [cpu: 8 vCPU]"
@@ -45,6 +45,7 @@ def usual(faults: Faults) -> Iterator[None]:
     for quota, value in (("glue.runs_per_account", 2000), ("glue.task_dpus", 1000), (VCPUS, 16)):
         adjust(faults, quota, value)
     faults.lab.choose_behaviours({SHORT: "fails", CAPACITY: "fails"})
+    faults.lab.set_timings({NO_EXECUTOR: 0.0})
 
 
 def application(faults: Faults, **maximum: str) -> SparkChoices:
@@ -85,6 +86,9 @@ class Two:
     def arrive(self) -> None:
         """The next run of the playbook brings both."""
         self.faults.spark.go_on()
+        for run in self.faults.spark.runs:
+            run.settle()
+        self.faults.lab.advance(1)
         for name in self.names:
             again = self.faults.playbook().migrate(name, method=self.method, spark=self.spark)
             self.faults.require_whole(name, again)
@@ -291,6 +295,7 @@ def test_an_application_that_others_fill_is_waited_for(
 ) -> None:
     """The table failed with AWS's words. A run whose executors have no room may fail only after 20 minutes."""
     faults.lab.choose_behaviours({CAPACITY: short})
+    faults.lab.set_timings({NO_EXECUTOR: 20.0})
     spark = application(faults, cpu=cpu)
     others, lines, playbook = Others(faults, spark), [], faults.playbook()
     faults.lab.clear_requests()
@@ -313,6 +318,7 @@ def test_an_application_that_others_fill_is_waited_for(
 
 def test_executors_that_come_late_are_waited_for(faults: Faults, table: str) -> None:
     faults.lab.choose_behaviours({CAPACITY: "waits"})
+    faults.lab.set_timings({NO_EXECUTOR: 1200.0})
     spark = application(faults, cpu="8 vCPU")
     others, playbook = Others(faults, spark), faults.playbook()
     faults.lab.clear_requests()
