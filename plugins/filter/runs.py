@@ -33,6 +33,7 @@ OF_A_RUN: Mapping[str, Any] = {
     "ferry_permissions_dir": "",
 }
 _NAME = re.compile(r"^ *- name: (?P<name>.+)$", re.MULTILINE)
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def whole_run(hosts: str) -> str:
@@ -48,6 +49,17 @@ def whole_run(hosts: str) -> str:
             " Nothing was done. Run again without it: jobs already started are found and continued."
         )
     return hosts
+
+
+def host_patterns(hosts: Iterable[str]) -> list[str]:
+    """``hosts`` for the ``hosts`` of a play, which takes patterns: a name with a blank, a colon or a comma in it would be
+    taken for several, and one with a bracket or an asterisk for a range. Those become regular expressions."""
+    return [host if _PLAIN.fullmatch(host) else f"~{''.join(map(_escaped, host))}\\Z" for host in hosts]
+
+
+def _escaped(character: str) -> str:
+    """``character`` in a regular expression that has none of what Ansible splits patterns at."""
+    return character if character.isalnum() else f"\\U{ord(character):08x}"
 
 
 def run_variables(hosts: Iterable[str], hostvars: HostVars) -> str:
@@ -97,6 +109,6 @@ def _task_names() -> Iterator[str]:
 class FilterModule:
     """Filters for whole runs."""
 
-    def filters(self) -> dict[str, Callable[..., str]]:
+    def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by name."""
-        return {"run_variables": run_variables, "whole_run": whole_run}
+        return {"host_patterns": host_patterns, "run_variables": run_variables, "whole_run": whole_run}

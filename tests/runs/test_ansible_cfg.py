@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
 from lab.client import spawn
@@ -38,3 +40,20 @@ def test_what_is_set_for_machines_stops_no_table(tmp_path: Path) -> None:
         assert run.output.count("4 tables: 2 migrated, 2 refused") == 1
         assert run.output.count("did you mean ferry_destination_table?") == 1
         assert migration.started("import") == ["customers", "orders"]
+
+
+@pytest.mark.parametrize(
+    ("playbook", "variables"),
+    [("migrate", {}), ("plan", {"ferry_plan_strict": True, "ferry_plan_path": ""}), ("verify", {})],
+)
+def test_table_fails_the_run_whatever_its_host_is_called(
+    tmp_path: Path, playbook: str, variables: dict[str, Any]
+) -> None:
+    with spawn(scale=0.0) as lab:
+        migration = prepare(lab, tmp_path, [])
+        inventory = yaml.safe_load(migration.inventory.read_text())
+        inventory["dynamodb_tables"]["hosts"] = {"old ghosts: a, b [1]": {"ferry_table": "ghost"}}
+        migration.inventory.write_text(yaml.safe_dump(inventory))
+        with migration.run("run", playbook=f"tableferry.aws.{playbook}", **variables) as run:
+            assert run.wait() == 2, run.output[-4000:]
+        assert "Could not match supplied host pattern" not in run.output

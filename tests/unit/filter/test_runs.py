@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
 
-from ansible_collections.tableferry.aws.plugins.filter.runs import OF_A_RUN, run_variables
+from ansible_collections.tableferry.aws.plugins.filter.runs import OF_A_RUN, host_patterns, run_variables
 from ansible_collections.tableferry.aws.plugins.filter.tables import VARIABLES
 
 ROLES = Path(__file__).parents[3] / "roles"
@@ -55,6 +57,21 @@ def test_a_template_that_comes_to_another_text_for_each_table_is_named_with_what
         " in it comes to something else each time. Give all of them one text, as with"
         ' -e "ferry_report_dir=NAME-$(date +%F-%H%M)", or run them apart with --limit.'
     )
+
+
+def test_patterns_match_the_hosts_of_these_names_and_no_others() -> None:
+    names = [
+        "orders", "a.b", "0", "bad host", "bad-host", "bad", "host", "a,b", "a:b", "a:22", "a", "!a", "&a", "~a", "b[1]",
+        "b1", "*", "c?", "cc", "a\\b", "a\nb", "<img src=x>", "été 2", "$x^", "-a", "ab", "{{ x }}", "(a|b)",
+    ]  # fmt: skip
+    inventory = InventoryManager(loader=DataLoader())
+    for name in names:
+        inventory._inventory.add_host(name)
+    for name in names:
+        (pattern,) = host_patterns([name])
+        assert [host.name for host in inventory.get_hosts([pattern])] == [name], pattern
+    assert [host.name for host in inventory.get_hosts(host_patterns(names))] == names
+    assert host_patterns(["orders", "a.b"]) == ["orders", "a.b"]
 
 
 def test_a_long_value_is_cut() -> None:
