@@ -52,8 +52,8 @@ def whole_run(hosts: str) -> str:
 
 
 def host_patterns(hosts: Iterable[str]) -> list[str]:
-    """``hosts`` for the ``hosts`` of a play, which takes patterns: a name with a blank, a colon or a comma in it would be
-    taken for several, and one with a bracket or an asterisk for a range. Those become regular expressions."""
+    """``hosts`` for the ``hosts`` of a play, which takes patterns: a name with a blank, a colon or a comma in it would
+    be taken for several, and one with brackets for a range. Those become regular expressions."""
     return [host if _PLAIN.fullmatch(host) else f"~{''.join(map(_escaped, host))}\\Z" for host in hosts]
 
 
