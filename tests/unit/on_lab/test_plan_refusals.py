@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.planni
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import METHODS
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.prices import usual
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
+from tests.unit.on_lab.emr_roles import INSTANCES, SERVICE, add_default_roles
 from tests.unit.on_lab.recorded import Playbook, world
 from tests.unit.on_lab.staged import Staged
 from tests.unit.on_lab.test_plan import LOCAL, plan
