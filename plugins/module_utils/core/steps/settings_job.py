@@ -21,6 +21,7 @@ from ..jobs.tracking import Tracking
 from ..record.parts import is_later_part
 from ..route import Route
 from ..table.definition import TableDefinition
+from ..table.differences import without_our_tags
 from ..table.preview import MadeBy, preview_settings
 from ..table.setting import SettingsOptions
 from ..table.settings import SettingsPlan, SettingsResult, apply_settings, prepare_settings
@@ -81,7 +82,7 @@ def told(record: Tracking | None, plan: SettingsPlan) -> SettingsPlan:
     if record is None or not is_later_part(record.record):
         return plan
     reason = "the table is merged of several sources, and has the settings of the first one"
-    differing = [NotCarried(change.what, reason) for change in plan.changes]
+    differing = [NotCarried(change.what, reason) for change in filter(without_our_tags, plan.changes)]
     return replace(plan, changes=(), left=(*plan.left, *differing))
 
 

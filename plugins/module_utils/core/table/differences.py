@@ -27,12 +27,13 @@ def differences(source: Settings, destination: Settings, changes: Iterable[Chang
 
     TableFerry's own tags are none. ``destination`` was read in full.
     """
-    shown = [_without_our_tags(change) if change.what == _TAGS else change for change in changes]
-    return (*filter(None, shown), *_only_there(source, destination))
+    return (*filter(None, map(without_our_tags, changes)), *_only_there(source, destination))
 
 
-def _without_our_tags(change: Change) -> Change | None:
-    """The tags that differ; None where only ours do."""
+def without_our_tags(change: Change) -> Change | None:
+    """``change``; of one of tags only the user's, and None where only ours differ."""
+    if change.what != _TAGS:
+        return change
     before, after = change.before or {}, change.after or {}
     keys = [key for key in after if not key.startswith(_OUR_TAGS) and before.get(key) != after[key]]
     if not keys:
