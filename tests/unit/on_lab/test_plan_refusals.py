@@ -19,6 +19,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items import a
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions, SparkChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.planning import ToPlan, make_plan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import METHODS
+from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.approved import refusals
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.prices import usual
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
 from tests.unit.on_lab.emr_roles import INSTANCES, SERVICE, add_default_roles
@@ -119,6 +120,86 @@ def test_a_plan_names_what_the_start_refuses(aws: Staged, tmp_path: Path, case: 
     assert planned["state"] == "cannot_go"
     told = [f"{reason['why'].rstrip('.')}. {reason['next_step']}" for reason in planned["reasons"]]
     assert told[0] == f"{refused.value.cause} {refused.value.next_step}"
+
+
+def application(aws: Staged, **maximum: str) -> str:
+    """The id of an application of the user's with a ``maximum`` capacity."""
+    client = aws.client("emr-serverless", "destination")
+    more: dict[str, Any] = {"maximumCapacity": {"memory": "64 GB", **maximum}} if maximum else {}
+    made = client.create_application(
+        name="mine", releaseLabel="emr-7.14.0", type="SPARK", clientToken=str(aws.clock), **more
+    )
+    aws.advance(60)
+    return str(made["applicationId"])
+
+
+def cluster(aws: Staged) -> str:
+    """The id of a cluster of the user's."""
+    add_default_roles(aws)
+    made = aws.client("emr", "destination").run_job_flow(
+        Name="mine", ReleaseLabel="emr-7.14.0", JobFlowRole=INSTANCES, ServiceRole=SERVICE,
+        Instances={"MasterInstanceType": "m6g.xlarge", "InstanceCount": 2, "KeepJobFlowAliveWhenNoSteps": True},
+    )  # fmt: skip
+    return str(made["JobFlowId"])
+
+
+OTHER = "emr-spark-8.1.0"
+# By what AWS says of the place that the start names for a Spark job; with words of the refusal.
+NO_ROOM: Mapping[str, tuple[Callable[[Staged], SparkChoices], str]] = {
+    "a maximum for no run": (
+        lambda aws: SparkChoices(application_id=application(aws, cpu="4 vCPU")), "5 vCPUs for 2 workers"
+    ),
+    "a maximum for fewer workers": (
+        lambda aws: SparkChoices(application_id=application(aws, cpu="8 vCPU"), workers=3), "9 vCPUs for 3 workers"
+    ),
+    "an application that is not there": (
+        lambda aws: SparkChoices(application_id="00fnothere000001"), "00fnothere000001"
+    ),
+    "more than the account's vCPUs": (lambda aws: SparkChoices(workers=5), "17 vCPUs for 5 workers"),
+    "a release that the application does not have": (
+        lambda aws: SparkChoices(application_id=application(aws), release=OTHER),
+        f"release of spark is {OTHER}, and the application",
+    ),
+    "a release that the cluster does not have": (
+        lambda aws: SparkChoices(cluster_id=cluster(aws), release=OTHER),
+        f"release of spark is {OTHER}, and the cluster",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NO_ROOM)
+@pytest.mark.parametrize("end", ["table", "import"])
+def test_a_plan_names_a_place_that_the_start_refuses(aws: Staged, case: str, end: str) -> None:
+    """The plan had the table go. A release that differs had the export made, and the job end at its Python."""
+    chosen, words = NO_ROOM[case]
+    options: dict[str, Any] = {"method": "emr", "spark": replace(chosen(aws), end=end)}
+    data = plan(aws, "orders", **options)
+    planned = data["orders"]
+    aws.calls.clear()
+    with pytest.raises(FerryError) as refused:
+        Playbook(aws, 2).start(**options)
+    assert aws.count("ExportTableToPointInTime") == 0
+    assert words in refused.value.cause
+    assert planned["state"] == "cannot_go"
+    (reason,) = planned["reasons"]
+    assert f"{reason['why']}. {reason['next_step']}" == f"{refused.value.cause} {refused.value.next_step}"
+    assert reason["why"] in refusals(data, data)["orders"]  # with the plan approved
+    assert plan(aws, "orders", **options)["orders"]["reasons"] == [reason]  # after the run that was refused, too
+
+
+def test_a_plan_asks_for_an_application_once_and_a_start_that_may_not_ask_goes(aws: Staged) -> None:
+    full = SparkChoices(application_id=application(aws, cpu="8 vCPU"), workers=3)
+    tables = plan(aws, "orders", "indexed", method="emr", spark=full)["tables"]
+    assert [table["state"] for table in tables] == ["cannot_go", "cannot_go"]
+    assert aws.count("GetApplication") == 1
+    planned = plan(aws, "orders", "indexed", method="emr", spark=replace(full, workers=2))["tables"]
+    assert [table["state"] for table in planned] == ["planned", "planned"]
+    assert plan(aws, "orders", method="direct", spark=full)["orders"]["state"] == "planned"
+    assert aws.count("GetApplication") == 0
+    aws.may_not("destination", "emr-serverless:GetApplication")
+    other = replace(full, release=OTHER)
+    assert plan(aws, "orders", method="emr", spark=other)["orders"]["state"] == "planned"
+    assert Playbook(aws, 2).start(method="emr", spark=other).job.state == "running"
 
 
 @pytest.mark.parametrize(("method", "verify"), [("direct", "none"), ("s3", "full"), ("backup", "counts")])

@@ -84,6 +84,10 @@ class Method(Protocol):
         """Raises what a start refuses of the source table ``definition`` whatever AWS answers, for a plan. Makes no
         call."""
 
+    def require_room(self, destination: Account, options: MigrationOptions) -> None:
+        """Raises what a start refuses of the place in ``destination`` that ``options.spark`` names, and of no other
+        option, for a plan: what AWS says of it is the same for all tables that have it. Reads only."""
+
     def start(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
     ) -> ItemJobs:

@@ -37,7 +37,7 @@ from ..table.transforming import key_heads, made_shape, require_transform
 from .choosing import Chooser, Choosing
 from .merging import ToMerge, refused_together, require_merging, source_heads, to_merge
 from .method import Method, naming_methods, require_library, require_transforming
-from .options import AUTO, MigrationOptions
+from .options import AUTO, MigrationOptions, SparkChoices
 from .permitting import Moved, Policies, permissions_of
 from .surveying import TAKEN, RecoveryReads, Surveyor, place_of, reason_of, wishes_of
 
@@ -75,6 +75,7 @@ class _Pairs:
     _lock: Lock = field(default_factory=Lock)
     _standing: dict[int, set[str]] = field(default_factory=dict)
     _records: dict[int, dict[str, Record]] = field(default_factory=dict)
+    _rooms: dict[tuple[str, int, SparkChoices], FerryError | None] = field(default_factory=dict)
     choosers: dict[tuple[int, int], Chooser] = field(default_factory=dict)
 
     def standing(self, account: Account) -> set[str]:
@@ -99,6 +100,20 @@ class _Pairs:
         except RecordDenied as denied:
             self.warnings.append(f"The records of earlier runs cannot be read: {denied.cause} {denied.next_step}")
             return {}
+
+    def no_room(self, method: Method, entry: ToPlan) -> FerryError | None:
+        """What the start of ``entry`` by ``method`` refuses of the place that is chosen for its jobs."""
+        if entry.destination is None:
+            return None
+        key = (method.name, id(entry.destination), entry.options.spark)
+        with self._lock:
+            if key not in self._rooms:
+                self._rooms[key] = None
+                try:
+                    method.require_room(entry.destination, entry.options)
+                except FerryError as error:
+                    self._rooms[key] = error
+            return self._rooms[key]
 
     def chooser(self, source: Account, destination: Account) -> Chooser:
         """The one for tables of this pair."""
@@ -229,18 +244,16 @@ def _planned(pairs: _Pairs, entry: ToPlan) -> _Found:
                 return _begun(pairs.chooser(source, destination), entry, placed, own, standing=standing)
         chooser = pairs.chooser(source, destination)
         wishes = wishes_of(options, prepared=entry.prepared, managed=entry.managed)
-        return _new(entry, placed, chooser.of(options, wishes), chooser.methods, parts)
+        return _new(pairs, entry, placed, chooser.of(options, wishes), parts)
     except FerryError as error:
         return _Found(_stuck(blank, reason_of(error)))
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         return _Found(_stuck(blank, reason_of(source.explain(error, f"planning the table {options.table}"))))
 
 
-def _new(
-    entry: ToPlan, placed: PlannedTable, choosing: Choosing, methods: Mapping[str, Method], parts: Record | None
-) -> _Found:
+def _new(pairs: _Pairs, entry: ToPlan, placed: PlannedTable, choosing: Choosing, parts: Record | None) -> _Found:
     """A table that nobody has begun, or the next of the ``parts`` of one that has items of other sources, a record."""
-    survey, chosen, options = choosing.survey, choosing.chosen, entry.options
+    survey, chosen, options, methods = choosing.survey, choosing.chosen, entry.options, pairs.methods
     facts = survey.facts
     reasons = [reason for reason in survey.reasons if parts is None or reason.rule != TAKEN]
     if facts is None or chosen is None:
@@ -258,6 +271,9 @@ def _new(
     if parts is None and choosing.adoption is not None:
         adopted = _with(seen, state="planned", method=method.name, why=ADOPTED, adoption=choosing.adoption, growth={})
         return _Found(adopted, definition=facts.definition)  # no table is made
+    no_room = pairs.no_room(method, entry)
+    if no_room is not None:
+        return _Found(_stuck(seen, reason_of(no_room)), definition=facts.definition)
     made_plain = method.data_needs == "backed_up" or not method.local_secondary_indexes
     planned = _with(
         seen,

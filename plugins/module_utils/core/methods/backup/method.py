@@ -61,6 +61,9 @@ class BackupMethod:
         """Raises InvalidInput."""
         _require_all_indexes(options)
 
+    def require_room(self, destination: Account, options: MigrationOptions) -> None:
+        """Nothing: no job of it has a place of the user's."""
+
     def start(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
     ) -> ItemJobs:

@@ -54,6 +54,9 @@ class DirectMethod:
         require_rates(definition, options.items)
         require_checkpoints(options.items, options.table)
 
+    def require_room(self, destination: Account, options: MigrationOptions) -> None:
+        """Nothing: no job of it has a place of the user's."""
+
     def start(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
     ) -> ItemJobs:

@@ -60,6 +60,9 @@ class S3Method:
         """Raises LocalSecondaryIndexes."""
         require_importable(definition)
 
+    def require_room(self, destination: Account, options: MigrationOptions) -> None:
+        """Nothing: no job of it has a place of the user's."""
+
     def start(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
     ) -> ItemJobs:

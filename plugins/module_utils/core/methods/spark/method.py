@@ -84,6 +84,11 @@ class SparkMethod:
         _require_rate(definition, options)
         delivery.require_wheels(options.spark.wheels)
 
+    def require_room(self, destination: Account, options: MigrationOptions) -> None:
+        """Raises as the ``require_room`` of runs."""
+        spark = self._options(options)
+        require_room(destination, spark.engine, spark.choices, options.table)
+
     def start(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
     ) -> ItemJobs:

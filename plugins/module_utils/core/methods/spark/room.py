@@ -14,15 +14,17 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ...account import Account
-from ...errors import AccessDenied, JobTimeout, QuotaTooSmall
+from ...errors import AccessDenied, InvalidInput, JobTimeout, QuotaTooSmall
 from ...jobs.job import AWS_WAITS, LACK, Job
 from ...jobs.kind import Pause
 from ...judgement import not_ended
 from ...record.lease import iso
 from ...table.quotas import allowed_by
 from ..options import SparkChoices
+from .emr_cluster import EmrStep
 from .emr_serverless import DRIVER, EXECUTOR, EmrServerless
 from .followed_runs import FollowedRuns
 from .glue import WORKER_TYPE, Glue
@@ -74,8 +76,12 @@ def needed_by(choices: SparkChoices) -> Mapping[str, int]:
 
 def require_room(account: Account, engine: str, choices: SparkChoices, table: str) -> None:
     """Raises QuotaTooSmall where a run of ``choices`` on the ``engine`` can never have its workers in ``account``: the
-    application may not have as many, or the account. What may not be read is not held against the table. Raises what
-    Account.explain gives for an application that is not there."""
+    application may not have as many, or the account. Raises InvalidInput for a release that the user's application, or
+    cluster, does not have. What may not be read is not held against the table. Raises what Account.explain gives for an
+    application that is not there."""
+    if engine == EmrStep.name and choices.release:
+        release = _release_of_cluster(account, choices.cluster_id, table)
+        _require_release(f"cluster {choices.cluster_id} of EMR", release, choices, table)
     if engine != EmrServerless.name:
         return
     if choices.application_id:
@@ -107,7 +113,9 @@ def _require_quota(account: Account, engine: str, choices: SparkChoices, table: 
 
 def _require_application(account: Account, choices: SparkChoices, table: str) -> None:
     id_, needed = choices.application_id, needed_by(choices)
-    for part, most in _maximum(account, id_, table).items():
+    application = _application(account, id_, table)
+    _require_release(f"application {id_} of EMR Serverless", application.get("releaseLabel"), choices, table)
+    for part, most in _maximum(application).items():
         if needed[part] > most:
             raise QuotaTooSmall(
                 f"The Spark job needs {needed[part]} {_PARTS[part]} for {choices.workers} workers, and the application"
@@ -118,16 +126,41 @@ def _require_application(account: Account, choices: SparkChoices, table: str) ->
             )
 
 
-def _maximum(account: Account, id_: str, table: str) -> dict[str, int]:
-    """How much an application may have at a time of the parts that it has a maximum for; nothing where that may not be
-    read. Raises what Account.explain gives for an application that is not there."""
-    try:
-        answer = account.ask(
-            "emr-serverless", "get_application", f"looking at the application {id_}", table, applicationId=id_
+def _require_release(place: str, release: str | None, choices: SparkChoices, table: str) -> None:
+    """Raises InvalidInput where the ``release`` of the user's ``place`` is known, and ``choices`` name another one: the
+    job would ask for a Python that the place does not have."""
+    if choices.release and release and choices.release != release:
+        raise InvalidInput(
+            f"release of spark is {choices.release}, and the {place} has {release}.",
+            "Leave release out, or name one that has that release; then run again.",
+            table=table,
         )
+
+
+def _application(account: Account, id_: str, table: str) -> Mapping[str, Any]:
+    """The application as AWS describes it; nothing where it may not be read. Raises what Account.explain gives for one
+    that is not there."""
+    doing = f"looking at the application {id_}"
+    try:
+        answer = account.ask("emr-serverless", "get_application", doing, table, applicationId=id_)
     except AccessDenied:
         return {}
-    maximum: Mapping[str, str] = answer["application"].get("maximumCapacity") or {}
+    application: Mapping[str, Any] = answer["application"]
+    return application
+
+
+def _release_of_cluster(account: Account, id_: str, table: str) -> str:
+    """The release of a cluster; "" where it may not be read. Raises as ``_application``."""
+    try:
+        answer = account.ask("emr", "describe_cluster", f"looking at the cluster {id_}", table, ClusterId=id_)
+    except AccessDenied:
+        return ""
+    return str(answer["Cluster"].get("ReleaseLabel") or "")
+
+
+def _maximum(application: Mapping[str, Any]) -> dict[str, int]:
+    """How much an ``application`` may have at a time of the parts that it has a maximum for."""
+    maximum: Mapping[str, str] = application.get("maximumCapacity") or {}
     found = {part: re.match(r"[0-9]+", maximum.get(part, "")) for part in _PARTS}  # "8 vCPU"
     return {part: int(size[0]) for part, size in found.items() if size is not None}
 
@@ -147,7 +180,7 @@ def in_line(
         return
     place, needs, most = place_of(account, choices), needed_by(choices), {"cpu": LEAST_VCPUS}
     if choices.application_id:
-        most = _maximum(account, choices.application_id, options.table)
+        most = _maximum(_application(account, choices.application_id, options.table))
     elif not runs.take(place, arn, needs, most):
         allowed = allowed_by(account, *_VCPUS_QUOTA)
         most = {} if allowed is None else {"cpu": allowed}
