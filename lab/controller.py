@@ -103,8 +103,9 @@ class Controller:
         self._stopped.clear()
 
     def kill(self) -> None:
-        """SIGKILL for the process and all that it started."""
-        for pid in [*tree(self.process.pid), *self._stopped]:
+        """SIGKILL for the process and all that it started. Once it was waited for, others may have its number."""
+        running = tree(self.process.pid) if self.process.poll() is None else {}
+        for pid in [*running, *self._stopped]:
             _signal(pid, signal.SIGKILL)
         self.process.wait()
 
