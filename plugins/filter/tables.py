@@ -399,9 +399,10 @@ def _needs_by_record(status: Mapping[str, Any]) -> dict[str, set[str]]:
     for row in status.get("tables") or ():
         standing = row["copy_state"] in ("there", "replaced")
         unknown = row["state"] == NO_RECORD and row["copy_state"] == "unknown" and not row["job"]
+        lacks_parts = row["state"] == "claimed" and "filled" in (row.get("parts") or {}).values()
         if standing and row["state"] in ("filling", "filled", "settled"):
             found[row["name"]] = _needs(row["method"])
-        elif (standing and row["state"] in ("done", "following", "handed_over")) or (
+        elif (standing and (lacks_parts or row["state"] in ("done", "following", "handed_over"))) or (
             unknown and not status.get("unseen")
         ):
             found[row["name"]] = set()

@@ -32,7 +32,8 @@ description:
   - With O(destination) they also have C(dynamodb_table_records), the rows that
     M(tableferry.aws.migration_status_info) returns for the table, and C(dynamodb_table_record_state), the state of its
     record, C(none) without one, and C(source_replaced) where the record is about a table of this name that was
-    deleted since. Of several destinations of one table it is the state of the one that is least far.
+    deleted since. Of several destinations of one table it is the state of the one that is least far. Of a destination
+    that is merged of several sources the row has what is known of the table's own part.
     They are missing, with a warning, where the record cannot be read.
 notes:
   - The caller needs C(dynamodb:ListTables) and C(dynamodb:DescribeTable), for tags C(dynamodb:ListTagsOfResource), and

@@ -179,6 +179,8 @@ tables:
         - V(claimed), V(filling), V(filled), V(settled), V(done), V(following), V(handed_over) or V(broken).
         - V(unreadable) for a record of a newer version, V(no record) for a table of O(names) or
           O(tables) that has none. As recorded; see RV(tables[].copy_state).
+        - Of a table that is merged of several sources also V(claimed) where the items of a source are yet to be brought
+          though those of others are done; see RV(tables[].parts).
       returned: always
       type: str
       sample: done

@@ -148,7 +148,8 @@ def to_cache(found: Sequence[Found], wish: Wish, tags: bool) -> dict[str, list[d
 
 def records(options: Parameters) -> dict[str, list[dict[str, Any]]]:
     """The rows of the destination's record by the ARN of the source table, as ``migration_status_info`` has them, with
-    the TableId of the source that each is about. Reads only. Raises FerryError."""
+    the TableId of the source that each is about; of a table that is merged of several sources one for each of them.
+    Reads only. Raises FerryError."""
     destination, name = options["destination"], options["record_table"]
     require_known(destination, ACCOUNT_OPTIONS, "destination")
     account = Accounts(options).get("destination", destination)
@@ -159,11 +160,9 @@ def records(options: Parameters) -> dict[str, list[dict[str, Any]]]:
         everything = store.everything()
     except RecordDenied as denied:
         raise record_table.narrowed(denied, name, store.table.arn, record_table.READING) from denied
-    ids = {record.name: record.source.table_id for record in everything.records}
     made: dict[str, list[dict[str, Any]]] = {}
-    for row in status.rows(everything, store.home, now):
-        if row.get("source"):
-            made.setdefault(row["source"], []).append({**row, "source_table_id": ids.get(row["name"], "")})
+    for row in status.rows_of_sources(everything, store.home, now):
+        made.setdefault(row["source"], []).append(row)
     return made
 
 

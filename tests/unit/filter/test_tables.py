@@ -212,7 +212,7 @@ def test_hosts_that_are_merged_may_have_one_destination_table() -> None:
 def test_what_is_merged_needs_its_staging_until_its_own_part_is_done() -> None:
     merged = {**SIDES, "ferry_destination_table": "all", "ferry_merge": True, "ferry_method": "glue"}
     arn = "arn:aws:dynamodb:eu-west-1:111111111111:table/"
-    row = {"name": "all", "state": "done", "copy_state": "there", "method": "glue", "job": ""}
+    row = {"name": "all", "state": "claimed", "copy_state": "there", "method": "glue", "job": ""}
     status = {"tables": [{**row, "parts": {f"{arn}a": "filled", f"{arn}b": "claimed"}}]}
     hostvars = {"a": merged, "b": merged, "c": merged}
     found = pair_tables(dict.fromkeys(hostvars, "a"), hostvars, "a", status)

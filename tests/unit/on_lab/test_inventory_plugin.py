@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import yaml
 from ansible_collections.tableferry.aws.plugins.inventory import dynamodb_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.clock import AwsClock
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Record, Source, table_key
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Part, Record, Source, table_key
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
 from lab.client import RunningLab, running
 
@@ -192,6 +193,43 @@ def test_the_record_says_how_far_a_table_is(inventories: Inventories, lab: Runni
     (row,) = hosts["orders"]["dynamodb_table_records"]
     assert (row["name"], row["migration"], row["method"]) == ("new-orders", "default", "s3")
     assert len(lab.mutating_calls()) == before
+
+
+def test_each_source_of_a_merge_has_the_state_of_its_own_part(inventories: Inventories, lab: RunningLab) -> None:
+    account = Account(AccountSpec.from_mapping("destination", inventories.account("destination")))
+    store = RecordStore.open(account, "merged-records", AwsClock())
+    assert store is not None
+    sources = {}
+    for name in ("all", "carts", "orders"):
+        described = lab.client("dynamodb", "source").describe_table(TableName=name)["Table"]
+        sources[name] = Source(described["TableArn"], described["TableId"])
+    whole = Part("filled", 1, source_id=sources["all"].table_id, method="glue", evidence={"items": 3})
+    parts = {
+        sources["all"].arn: whole,
+        sources["carts"].arn: Part("claimed", 2),
+        sources["orders"].arn: replace(whole, attempt=2, source_id=sources["orders"].table_id, evidence={"items": 4}),
+    }
+    key = table_key("tenants")
+    record = Record(key, store.home, "default", sources["orders"], "direct", state="done", attempt=2, parts=parts)
+    store.claim(replace(record, evidence={"items": 4}))
+    hosts = inventories.listed(
+        source=inventories.account("source"),
+        destination=inventories.account("destination"),
+        record_table="merged-records",
+    )["_meta"]["hostvars"]
+    assert {name: host["dynamodb_table_record_state"] for name, host in hosts.items()} == {
+        "orders": "done",
+        "carts": "claimed",
+        "table_all": "done",
+    }
+    rows = {name: host["dynamodb_table_records"] for name, host in hosts.items()}
+    assert {name: [(row["source"], row["items_source"]) for row in found] for name, found in rows.items()} == {
+        "orders": [(sources["orders"].arn, 4)],
+        "carts": [(sources["carts"].arn, None)],
+        "table_all": [(sources["all"].arn, 3)],
+    }
+    assert rows["table_all"][0]["method"] == "glue"
+    assert rows["carts"][0]["parts"] == {arn: part.state for arn, part in parts.items()}
 
 
 def test_several_accounts_and_regions_have_names_of_their_own(inventories: Inventories) -> None:

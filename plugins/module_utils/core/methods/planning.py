@@ -24,7 +24,7 @@ from ..plan.prices import Prices
 from ..plan.quotas import account_quotas
 from ..plan.warnings import warnings_of
 from ..record.merging import require_heads, require_mergeable
-from ..record.parts import is_later_part, of_source
+from ..record.parts import is_later_part, is_to_come, of_source
 from ..record.record import Record, table_key
 from ..record.store import RecordStore
 from ..report.alike import first_of
@@ -230,7 +230,7 @@ def _planned(pairs: _Pairs, entry: ToPlan) -> _Found:
                 settings = settings_of(options, None, entry.choices)
                 why = "an earlier run has finished it"
                 return _Found(_with(placed, state="done", method=own.method, why=why, settings=settings))
-            if arn not in record.sources:
+            if is_to_come(record, arn):
                 parts = own
             else:
                 choice = _choice(options, own, pairs.methods)

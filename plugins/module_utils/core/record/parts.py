@@ -61,6 +61,23 @@ def is_done_for(record: Record, source_arn: str) -> bool:
     return record.is_done if part is None else part.state == "filled"
 
 
+def is_to_come(record: Record, source_arn: str) -> bool:
+    """Whether the table has items of other sources, and those of ``source_arn`` are yet to be brought: it is a new one,
+    or the copy was deleted and made anew without it."""
+    part = record.parts.get(source_arn)
+    if part is None:
+        return bool(record.parts)
+    return bool(record.table_id) and record.source.arn != source_arn and part.state != "filled"
+
+
+def lacking(record: Record) -> list[str]:
+    """The sources, by ARN, whose items a table that is ``done`` lacks: it was made anew without them, or they were
+    refused before it began."""
+    if record.state != "done":
+        return []
+    return sorted(arn for arn, part in record.parts.items() if part.state != "filled")
+
+
 def is_later_part(record: Record) -> bool:
     """Whether the table had items of another source before the part under way."""
     return any(part.state == "filled" for arn, part in record.parts.items() if arn != record.source.arn)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from ..errors import in_words
 from . import lease as leases
 from .lease import Lease, iso
+from .parts import lacking, of_source
 from .record import DELETE, FILL, WRITE, Record, Source, table_key
 from .rules import REPLACED_NEXT, deleted, replaced_cause, source_gone, source_renewed, ways_out
 from .store import Everything, Unreadable
@@ -96,6 +97,21 @@ def rows(
     return sorted(found, key=lambda row: str(row["name"]))
 
 
+def rows_of_sources(everything: Everything, home: str, now: float) -> list[dict[str, Any]]:
+    """As ``rows``, with one row for each source of a record that was read: of a merge what is known of that source's
+    part. ``source_table_id`` is the TableId of the source that it is about, empty for one that was not begun."""
+    found = []
+    for record in everything.records:
+        lease = everything.leases.get(record.run)
+        whole = _row(record, lease, home, now, None, Wanted())
+        for arn in sorted(record.sources):
+            own = of_source(record, arn)
+            alone = replace(own, jobs=own.part_jobs, parts={})
+            row = {**_row(alone, lease, home, now, None, Wanted()), "parts": whole["parts"]}
+            found.append({**row, "source_table_id": own.source.table_id})
+    return sorted(found, key=lambda row: (str(row["name"]), str(row["source"])))
+
+
 def runs(everything: Everything, now: float) -> list[dict[str, Any]]:
     """The runs that hold tables, with how many: ``held by ann@ci-7 since .., renewed 12 s ago: 12 tables``."""
     counts = Counter(record.run for record in everything.records if record.run)
@@ -138,7 +154,7 @@ def _row(
         "source": record.source.arn,
         "migration": record.migration,
         "method": record.method,
-        "state": record.state,
+        "state": "claimed" if lacking(record) else record.state,
         "copy_state": copy_state(record, standing),
         "attempt": record.attempt,
         "job": "" if job is None else f"{job.kind} {job.state}",
@@ -235,6 +251,12 @@ def other_migration(record: Record, wanted: Wanted) -> str:
     return ""
 
 
+def _incomplete(record: Record) -> str:
+    """What to do about a finished table of several sources that lacks items of some; empty elsewhere."""
+    sources = lacking(record)
+    return f"Run migrate: it lacks the items of {', '.join(sources)}." if sources else ""
+
+
 def _differing(record: Record) -> str:
     """What to do about a finished table that counts as not verified because the counts differ; empty elsewhere."""
     verified = record.verified
@@ -280,7 +302,7 @@ def _next(record: Record, lease: Lease | None, home: str, now: float, standing: 
     if found or record.next:
         return found or record.next
     if record.is_done:
-        return _differing(record)
+        return _incomplete(record) or _differing(record)
     words = _WORDS.get(record.state, "Run migrate.")
     wait = record.fence - now
     if words and not record.run and wait > 0:

@@ -24,7 +24,7 @@ from ...core.jobs.job import workers_lost
 from ...core.jobs.progress import TellingOne
 from ...core.jobs.tracking import Tracking
 from ...core.migration import exported_items, filled_id
-from ...core.record.parts import of_source
+from ...core.record.parts import is_to_come, of_source
 from ...core.record.record import Record
 from ...core.steps.adopting import SETTINGS_NEXT, Evidence, mended
 from ...core.steps.background import percent
@@ -150,7 +150,7 @@ def _verified(
 ) -> dict[str, Any]:
     ours = source.table_arn(options.source_table)
     known = filled_id(record, params["migration_id"], ours) if record is not None else None
-    if record is not None and record.parts and ours not in record.sources:
+    if record is not None and is_to_come(record, ours):
         raise NotOurs(
             f"The table {params['name']} has items of other sources, and none of {options.source_table} yet.",
             "Migrate it first: without its part nothing says which items are its own.",

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
@@ -21,8 +22,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.option
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.planning import ToPlan, make_plan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import METHODS, Migration, judge, preview
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.prices import usual
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record import status
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Record, Source, table_key
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import dynamodb_verify
 from demo.tables import on_demand
 from tests.unit.lab.spark.conftest import spark
 from tests.unit.on_lab.conftest import BUCKET, hurried
@@ -270,6 +274,57 @@ def test_a_copy_that_somebody_deleted_is_brought_anew_with_all_parts(glue: Glue)
         "right": (None, "migrated"),
     }
     assert ids(glue, "anew") == expected("left", "right")
+
+
+def test_a_part_that_was_not_brought_anew_is_still_to_come_for_status_verify_plan_and_check_mode(glue: Glue) -> None:
+    filled(glue, "here", "lost")
+    Playbook(glue, 62).merge("partly", "here", "lost")
+    glue.lab.client("dynamodb", "destination").delete_table(TableName="partly")
+    glue.lab.advance(60)
+    playbook = Playbook(glue, 63)
+    assert playbook.merge("partly", "here")["here"].status == "migrated"
+    assert ids(glue, "partly") == expected("here")
+
+    lost = playbook.source.table_arn("lost")
+    (row,) = (each for each in status_rows(playbook) if each["name"] == "partly")
+    assert (row["state"], row["parts"][lost]) == ("claimed", "claimed")
+    assert row["next"] == f"Run migrate: it lacks the items of {lost}."
+
+    place = {"endpoint_url": glue.lab.endpoint_url, "region": glue.region}
+    keys = {
+        side: {name: account[name] for name in ("access_key", "secret_key")}
+        for side, account in glue.lab.landscape["accounts"].items()
+        if side in ("source", "destination")
+    }
+    arguments = {
+        "name": "partly",
+        "source_table": "lost",
+        "transform": [{"set": {"id": "TENANT#lost#{id}"}}],
+        **{side: {**place, **found} for side, found in keys.items()},
+    }
+    params = ArgumentSpecValidator(dynamodb_verify.SPEC).validate(arguments).validated_parameters
+    verified = outcome(dynamodb_verify.VERB, params, check_mode=False, diff=False, progress=print)
+    assert (verified["failed"], verified["ferry_error"]) == (True, "NotOurs"), verified
+    assert "none of lost yet" in verified["msg"]
+
+    options = MigrationOptions(
+        "lost", destination_table="partly", method="direct", merge=True, transform=tenant("lost"), bucket=BUCKET
+    )
+    entry = ToPlan("lost", playbook.source, playbook.destination, options, playbook.store)
+    (table,) = make_plan(METHODS, [entry], usual()).to_dict()["tables"]
+    assert (table["state"], table["reasons"]) == ("planned", [])
+    foreseen = preview(playbook.source, playbook.destination, options, playbook.store, by_record=True)
+    assert "part of partly" in [change.what for change in foreseen.changes]
+
+    assert Playbook(glue, 64).merge("partly", "lost")["lost"].status == "migrated"
+    assert ids(glue, "partly") == expected("here", "lost")
+    (row,) = (each for each in status_rows(playbook) if each["name"] == "partly")
+    assert (row["state"], row["next"]) == ("done", "")
+
+
+def status_rows(playbook: Playbook) -> list[dict[str, Any]]:
+    """What status says of all tables."""
+    return status.rows(playbook.store.everything(), playbook.store.home, playbook.run.clock.now())
 
 
 def test_check_mode_says_which_part_of_the_table_it_will_be(glue: Glue) -> None:
