@@ -130,6 +130,13 @@ notes:
   type: list
   elements: str
   sample: ["the copy of 2026-10-01T08:00:00+00:00 had been deleted; made again"]
+lacks:
+  description:
+    - Of a table that is merged of several sources those, by the ARNs of their tables, whose items are yet to come.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 
 # make generate: failed_table
 table:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from demo.tables import on_demand
 from lab.client import spawn
-from tests.runs.playbooks import client, prepare
+from tests.runs.playbooks import PATIENCE, client, prepare
 
 NAMES = ("acme", "globex", "initech")
 
@@ -53,6 +53,17 @@ def test_sources_become_one_table_and_are_brought_once(tmp_path: Path) -> None:
             assert again.wait() == 0, again.output[-6000:]
         assert "changed=0" in again.output
         assert [lab.count(call) for call in ("Scan", "BatchWriteItem", "CreateTable")] == [0, 0, 0]
+
+        # The copy is brought anew without some: the same report says so of them until they are brought again.
+        folder = {"ferry_report_dir": str(again.report.parent)}
+        copies.delete_table(TableName="tenants")
+        lab.advance(60)
+        for options, statuses in ((first, ("migrated", "migrated", "failed")), ((), ("migrated",) * 3)):
+            with migration.run(f"anew-{len(options)}", *options, **folder) as anew:
+                assert anew.wait(2 * PATIENCE) == 0, anew.output[-6000:]  # it looks for the copy twice, 30 s apart
+            shown = {name: row["status"] for name, row in again.rows().items()}
+            assert shown == dict(zip(NAMES, statuses, strict=True))
+        assert copies.scan(TableName="tenants")["Count"] == sum(before.values())
 
         # A source that was not brought yet has no items here: all that are there would count as extra.
         sources.create_table(TableName="umbrella", **on_demand(("id", "S")))

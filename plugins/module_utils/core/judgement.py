@@ -35,6 +35,7 @@ from .items.carried import REPLICATION
 from .jobs.job import Job, ended_with, failure_of
 from .jobs.kind import Made, OwnWork, Pause, Steps, WaitItem
 from .jobs.tracking import Tracking
+from .record.parts import lacking
 from .record.record import Record
 from .record.status import repaired_since
 from .steps import claim_job, claiming, settings_job
@@ -97,7 +98,7 @@ class Judgement:
 
     ``data_as_of`` says which instant of the source the items show, by the time (ISO 8601) ``from`` which on and ``to``
     which they were read; both are the same for an export. Empty where nobody knows. ``notes`` are what the user should
-    know besides.
+    know besides. ``lacks`` are the sources, by ARN, whose items a table of several sources is yet to get.
     """
 
     status: Literal["migrated", "copied", "failed"]
@@ -109,6 +110,7 @@ class Judgement:
     failure: FerryError | None = None
     data_as_of: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    lacks: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The judgement as JSON-safe data, without ``failure``."""
@@ -121,6 +123,7 @@ class Judgement:
             "reason": self.reason,
             "data_as_of": dict(self.data_as_of),
             "notes": list(self.notes),
+            "lacks": list(self.lacks),
         }
 
 
@@ -139,9 +142,10 @@ def instant(time: str) -> dict[str, str]:
 
 
 def by_record(judged: Judgement, record: Record) -> Judgement:
-    """``judged`` with what the ``record`` of the table knows: which instant it shows, and that it is not the first."""
+    """``judged`` with what the ``record`` of the table knows: which instant it shows, that it is not the first, and
+    whose items are yet to come."""
     notes = (*judged.notes, *_made_again(record))
-    return replace(judged, data_as_of=record.data_as_of or judged.data_as_of, notes=notes)
+    return replace(judged, data_as_of=record.data_as_of or judged.data_as_of, notes=notes, lacks=tuple(lacking(record)))
 
 
 def _made_again(record: Record) -> tuple[str, ...]:
@@ -241,6 +245,7 @@ def judge_claim(job: Job) -> Judgement:
             f"{known.get('reason', '')} {when}{renewed}".strip(),
             data_as_of=job.result["data_as_of"],
             notes=tuple(known.get("notes") or ()),
+            lacks=tuple(job.result.get("lacks") or ()),
         )
     failure = failure_of(job) if job.state == "failed" else claim_job.refusal(job)
     failure = failure.for_table(job.name)
@@ -275,8 +280,10 @@ def _write_done(record: Tracking, destination: Account, judged: Judgement, jobs:
     if settings is None or settings.state not in ("completed", "not_needed"):
         record.let_go("Run again: the settings are not all set.")
         return
+    known = judged.to_dict()
+    known.pop("lacks")  # true of this moment only
     verified = {
-        **judged.to_dict(),
+        **known,
         "notes": [note for note in judged.notes if note not in _made_again(record.record)],
         "at": datetime.fromtimestamp(record.now(), UTC).isoformat(timespec="seconds"),
         "run": record.run.id,

@@ -50,6 +50,7 @@ def test_a_table_that_arrived() -> None:
         "reason": "",
         "data_as_of": {"from": shown, "to": shown},
         "notes": [],
+        "lacks": [],
     }
 
 

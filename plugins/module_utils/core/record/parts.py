@@ -71,11 +71,9 @@ def is_to_come(record: Record, source_arn: str) -> bool:
 
 
 def lacking(record: Record) -> list[str]:
-    """The sources, by ARN, whose items a table that is ``done`` lacks: it was made anew without them, or they were
-    refused before it began."""
-    if record.state != "done":
-        return []
-    return sorted(arn for arn, part in record.parts.items() if part.state != "filled")
+    """The sources, by ARN, other than the record's, whose items the table lacks: it was made anew without them, or
+    nothing was begun for them."""
+    return sorted(arn for arn, part in record.parts.items() if part.state != "filled" and arn != record.source.arn)
 
 
 def is_later_part(record: Record) -> bool:

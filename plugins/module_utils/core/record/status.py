@@ -154,7 +154,7 @@ def _row(
         "source": record.source.arn,
         "migration": record.migration,
         "method": record.method,
-        "state": "claimed" if lacking(record) else record.state,
+        "state": "claimed" if _incomplete(record) else record.state,
         "copy_state": copy_state(record, standing),
         "attempt": record.attempt,
         "job": "" if job is None else f"{job.kind} {job.state}",
@@ -253,7 +253,7 @@ def other_migration(record: Record, wanted: Wanted) -> str:
 
 def _incomplete(record: Record) -> str:
     """What to do about a finished table of several sources that lacks items of some; empty elsewhere."""
-    sources = lacking(record)
+    sources = lacking(record) if record.state == "done" else []
     return f"Run migrate: it lacks the items of {', '.join(sources)}." if sources else ""
 
 

@@ -45,22 +45,24 @@ def document(
     """The report of a run that migrated tables. Of a ``former`` report in the same folder it keeps what verify and
     cleanup found about copies that this run found finished: they are still the same; what it says of ``others``, the
     tables of the inventory that this run left alone, and of those no longer in it that were moved; and what a
-    run beside this one has written, each with the run that found it. ``earlier`` are the runs that the report named
-    when this run began; None: that is not known."""
+    run beside this one has written, each with the run that found it. A source that was moved, and whose items a table
+    of this run ``lacks``, has failed. ``earlier`` are the runs that the report named when this run began; None: that is
+    not known."""
     before_all = former or {}
     known = _Known(before_all.get("tables", ()))
-    tables, left_alone = [], set(others)
+    tables, left_alone, lacks = [], set(others), list[tuple[Mapping[str, Any], str]]()
     for entry in rows:
         before = known.find(entry) if _was_finished(entry) else None
         kept = {part: before.get(part) for part in ("comparison", "cleanup")} if before else {}
         table = {**_EMPTY, **entry, **kept, "run": written.run}
+        lacks += [(table["destination"], str(arn)) for arn in table.pop("lacks", ())]
         tables.append({**table, "to_do": _still_to_do(table)})
     own = _Known(tables)
     named = [{"run": before_all.get("run"), **entry} for entry in known.all() if own.find(entry) is None]
     beside = runs_of(former) - {*earlier, written.run} if earlier is not None else set()
     hosts, ways = {str(entry["name"]) for entry in tables}, set(map(_way, tables))
     stays = [
-        entry
+        _gone(entry) if entry["run"] not in beside and _is_lacked(entry, lacks) else entry
         for entry in named
         if entry["name"] in left_alone
         or entry["run"] in beside
@@ -69,6 +71,35 @@ def document(
     places = {_account(entry["destination"]) for entry in stays}
     adoption = [each for each in before_all.get("adoption", ()) if _account(each) in places]
     return _document([*tables, *stays], written, adoption)
+
+
+def _is_lacked(entry: Mapping[str, Any], lacks: Iterable[tuple[Mapping[str, Any], str]]) -> bool:
+    """Whether a table that was moved is one of the sources, each a destination and an ARN, whose items that lacks."""
+    if entry["status"] not in MOVED:
+        return False
+    source, mine = entry["source"], entry["destination"]
+    return any(
+        (mine["region"], mine["table"]) == (there["region"], there["table"])
+        and (mine["account_id"] == there["account_id"] or not (mine["account_id"] and there["account_id"]))
+        and (source["arn"] == arn if source["arn"] else arn.endswith(f":table/{source['table']}"))
+        for there, arn in lacks
+    )
+
+
+def _gone(entry: Mapping[str, Any]) -> Row:
+    """The row of a source whose items went with a copy of several sources, which was made anew without them."""
+    step = "Run migrate for this source too."
+    return {
+        **entry,
+        "status": "failed",
+        "items_destination": None,
+        "verified": "none",
+        "data_as_of": {},
+        "comparison": None,
+        "reason": f"The copy {entry['destination']['table']} was deleted, and made anew without its items.",
+        "next": step,
+        "to_do": [{"what": "this table", "text": step}],
+    }
 
 
 def left_out(former: Mapping[str, Any] | None, found: Document) -> list[str]:

@@ -72,6 +72,7 @@ def row(
 
     ``settings_drift`` is there where the settings of a finished table were looked at: in what they differ at the end of
     the run. ``settings_applied`` are those that this run has applied to a finished table.
+    ``lacks`` are the sources, by ARN, whose items a table of several sources is yet to get, where there are any.
     ``judgement`` is migration_judge's result, ``jobs`` are the table's jobs by kind, as data and in their
     order, ``spans`` from when to when they were at work as the waiter saw it, ``failure`` the first failed result of
     the table: it decides, whatever came before it.
@@ -109,6 +110,7 @@ def row(
         "reason": reason,
         "warnings": list(judged.get("notes") or ()),
         "next": str((failure or {}).get("next_step") or ""),
+        **({"lacks": list(judged["lacks"])} if judged.get("lacks") else {}),
     }
 
 

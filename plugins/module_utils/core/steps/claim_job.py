@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeAlias
 from ..errors import FerryError, Held, error_from
 from ..jobs.job import Job
 from ..jobs.kind import AnySteps, Instead, Made, OwnWork, Pause, WaitItem
+from ..record.parts import lacking
 from ..record.run import HeldElsewhere, held_lines
 from .claiming import Choice, Finished, Later
 
@@ -51,6 +52,7 @@ def finished_job(done: Finished) -> Job:
         "verified": dict(record.verified),
         "data_as_of": dict(record.data_as_of),
         "source_renewed": done.renewed,
+        "lacks": lacking(record),
     }
     return Job(KIND, record.name, "not_needed", result=result, migration_id=record.migration)
 

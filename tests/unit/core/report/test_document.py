@@ -104,6 +104,36 @@ def test_tables_that_a_run_left_alone_stay_in_the_report_with_the_run_that_found
     assert [each["run"] for each in last["tables"]] == [BY.run, "f" * 16, later.run]
 
 
+def test_a_source_whose_items_the_copy_lacks_now_is_not_migrated_any_more() -> None:
+    into = rows.TablePlace("merged", "2" * 12, "eu-west-1")
+    sources = {name: rows.TablePlace(name, "1" * 12, "eu-west-1") for name in ("acme", "globex", "other")}
+
+    def part_of_it(name: str, into: rows.TablePlace = into, **judged: Any) -> dict[str, Any]:
+        judgement = {"status": "migrated", "items_source": 40, "items_destination": 40, "verified": "counts", **judged}
+        return rows.row(name, "direct", judgement=judgement, way=rows.Way(sources[name], into))
+
+    elsewhere = rows.TablePlace("elsewhere", "2" * 12, "eu-west-1")
+    first = document([part_of_it("acme"), part_of_it("globex"), part_of_it("other", elsewhere)], BY)
+    later = WrittenBy("0123456789abcdef", "migrate", BY.at)
+    lacking = part_of_it("acme", lacks=[sources["globex"].arn, sources["other"].arn])
+    found = document([lacking], later, first, ["globex", "other"], {BY.run})
+    assert faults(found) == []
+    tables = {each["name"]: each for each in found["tables"]}
+    assert {name: each["status"] for name, each in tables.items()} == {
+        "acme": "migrated",
+        "globex": "failed",
+        "other": "migrated",
+    }
+    assert (tables["globex"]["verified"], tables["globex"]["items_destination"]) == ("none", None)
+    assert tables["globex"]["reason"].startswith("The copy merged was deleted")
+    assert [step["text"] for step in tables["globex"]["to_do"]] == ["Run migrate for this source too."]
+    assert "lacks" not in tables["acme"]
+    assert "made anew without its items" in markdown(found)
+    # Where another run brought them meanwhile, this one does not know better.
+    beside = document([lacking], later, first, ["globex", "other"], set())
+    assert [each["status"] for each in beside["tables"]] == ["migrated"] * 3
+
+
 def test_tables_that_were_moved_stay_in_the_report_when_the_inventory_has_them_no_more() -> None:
     """Those of a wave that is done were taken out of the inventory, and what became of them was nowhere any more."""
     stopped = [rows.row(name, "s3", failure={"msg": "why"}) for name in ("refused", "again")]

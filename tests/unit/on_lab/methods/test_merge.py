@@ -282,10 +282,14 @@ def test_a_part_that_was_not_brought_anew_is_still_to_come_for_status_verify_pla
     glue.lab.client("dynamodb", "destination").delete_table(TableName="partly")
     glue.lab.advance(60)
     playbook = Playbook(glue, 63)
-    assert playbook.merge("partly", "here")["here"].status == "migrated"
-    assert ids(glue, "partly") == expected("here")
-
     lost = playbook.source.table_arn("lost")
+    judged = playbook.merge("partly", "here")["here"]
+    assert (judged.status, list(judged.lacks)) == ("migrated", [lost])
+    assert "lacks" not in playbook.record("partly").verified
+    assert ids(glue, "partly") == expected("here")
+    again = Playbook(glue, 65).merge("partly", "here")["here"]
+    assert (again.status, list(again.lacks)) == ("migrated", [lost])
+
     (row,) = (each for each in status_rows(playbook) if each["name"] == "partly")
     assert (row["state"], row["parts"][lost]) == ("claimed", "claimed")
     assert row["next"] == f"Run migrate: it lacks the items of {lost}."
@@ -316,7 +320,8 @@ def test_a_part_that_was_not_brought_anew_is_still_to_come_for_status_verify_pla
     foreseen = preview(playbook.source, playbook.destination, options, playbook.store, by_record=True)
     assert "part of partly" in [change.what for change in foreseen.changes]
 
-    assert Playbook(glue, 64).merge("partly", "lost")["lost"].status == "migrated"
+    healed = Playbook(glue, 64).merge("partly", "lost")["lost"]
+    assert (healed.status, list(healed.lacks)) == ("migrated", [])
     assert ids(glue, "partly") == expected("here", "lost")
     (row,) = (each for each in status_rows(playbook) if each["name"] == "partly")
     assert (row["state"], row["next"]) == ("done", "")
