@@ -15,7 +15,7 @@ from typing import Any
 from ansible import context
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.tableferry.aws.plugins.filter.tables import meant
+from ansible_collections.tableferry.aws.plugins.filter.tables import counting
 from ansible_collections.tableferry.aws.plugins.plugin_utils.differing import differing
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import BROKEN, HostVars
 
@@ -71,10 +71,9 @@ def run_variables(hosts: Iterable[str], hostvars: HostVars) -> str:
         variables = hostvars[host]  # which Ansible puts together each time
         for name, unset in OF_A_RUN.items():
             try:
-                value = meant(variables, name)
+                values[name][host] = counting(variables, name, unset)
             except BROKEN:
                 continue
-            values[name][host] = unset if value is None else value
     words = {name: differing(those) for name, those in values.items()}
     return " ".join(
         f"{name} is one for all tables of a run, and they have different ones: {differ}."

@@ -442,7 +442,7 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars, sides: Sides | 
                 continue
             problems[host] = _problems(variables, options_of(sides, host), unknown[host])
             place = same_text([place_of(sides, host, "ferry_destination"), table_names(host, variables)[1]])
-            shared[host] = {name: _counting(variables, name, unset) for name, unset in OF_A_PAIR.items()}
+            shared[host] = {name: counting(variables, name, unset) for name, unset in OF_A_PAIR.items()}
             if not problems[host]:
                 problems[host] = checks.problems(host, str(read(variables, "ferry_method") or ""))
         except BROKEN as error:
@@ -467,7 +467,7 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars, sides: Sides | 
     }
 
 
-def _counting(variables: Mapping[str, Any], name: str, unset: Any) -> Any:
+def counting(variables: Mapping[str, Any], name: str, unset: Any) -> Any:
     """What a variable of a host counts as, where one that is not set counts as ``unset``. Raises one of ``BROKEN``."""
     value = meant(variables, name)
     return unset if value is None else value

@@ -60,13 +60,11 @@ def document(
     own = _Known(tables)
     named = [{"run": before_all.get("run"), **entry} for entry in known.all() if own.find(entry) is None]
     beside = runs_of(former) - {*earlier, written.run} if earlier is not None else set()
-    hosts, ways = {str(entry["name"]) for entry in tables}, set(map(_way, tables))
+    is_missing = _missing_in(tables)
     stays = [
         _gone(entry) if entry["run"] not in beside and _is_lacked(entry, lacks) else entry
         for entry in named
-        if entry["name"] in left_alone
-        or entry["run"] in beside
-        or (entry["status"] in MOVED and entry["name"] not in hosts and _way(entry) not in ways)
+        if entry["name"] in left_alone or entry["run"] in beside or (entry["status"] in MOVED and is_missing(entry))
     ]
     places = {_account(entry["destination"]) for entry in stays}
     adoption = [each for each in before_all.get("adoption", ()) if _account(each) in places]
@@ -104,9 +102,13 @@ def _gone(entry: Mapping[str, Any]) -> Row:
 
 def left_out(former: Mapping[str, Any] | None, found: Document) -> list[str]:
     """The tables of a ``former`` report that ``found`` has no more, under no other name either."""
-    hosts, ways = {str(entry["name"]) for entry in found["tables"]}, set(map(_way, found["tables"]))
-    tables = (former or {}).get("tables", ())
-    return [str(entry["name"]) for entry in tables if entry["name"] not in hosts and _way(entry) not in ways]
+    return [str(entry["name"]) for entry in filter(_missing_in(found["tables"]), (former or {}).get("tables", ()))]
+
+
+def _missing_in(tables: Sequence[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], bool]:
+    """Says of a table whether it is none of ``tables``, under no other name either."""
+    hosts, ways = {str(entry["name"]) for entry in tables}, set(map(_way, tables))
+    return lambda entry: entry["name"] not in hosts and _way(entry) not in ways
 
 
 def of_earlier_runs(found: Mapping[str, Any]) -> int:
